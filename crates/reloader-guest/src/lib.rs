@@ -2,10 +2,9 @@
 //!
 //! A host loads the guest, calls its one entry point over and over, and replaces the code whenever
 //! there is a new build. [`reload_main!`] exports that entry point, with panics kept inside and the
-//! host's raw data behind a
-//! [`Context`]. [`state!`] names the variables that keep their values across the replacement; everything else
-//! starts afresh with each version. The contract is that of [cr], so the guest also runs in cr's
-//! own hosts. The crate ships the same contract for C and C++ as `include/reloader_guest.h`.
+//! host's raw data behind a [`Context`]. [`state!`] names the variables that keep their values
+//! across the replacement; everything else starts afresh with each version. The contract is that of
+//! [cr]. The crate ships it for C and C++ as `include/reloader_guest.h`.
 //!
 //! ```
 //! use reloader_guest::{Context, Operation, reload_main, state};
@@ -58,6 +57,13 @@
 //! `Box<dyn Trait>`, the `&'static` to another static. A thread that the guest started must be
 //! joined at [`Operation::Unload`]. A `thread_local!` with a destructor keeps a version's image
 //! loaded for as long as the thread lives.
+//!
+//! # In a host of cr
+//!
+//! A guest runs there unmodified, with two differences. Statics that start as zeros are carried as
+//! if they were state. And the host hangs at the first reload of a guest that was linked by lld, as
+//! Rust does by default on x86-64 Linux since 1.90; `RUSTFLAGS="-Clinker-features=-lld"` goes back
+//! to the system's linker.
 //!
 //! # Panics and numbers from outside
 //!
