@@ -1,0 +1,1 @@
+//! What must hold for every input: the fuzzer and the plain tests call the same function.

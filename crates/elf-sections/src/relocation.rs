@@ -1,0 +1,248 @@
+//! The words of an image that the loader writes before the program sees them.
+
+use std::array;
+use std::slice::ChunksExact;
+
+use object::elf;
+
+use crate::header::Machine;
+use crate::layout::Layout;
+
+/// A word that the loader computes and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Relocation {
+    /// `r_offset`: the address of the word, before the load bias is added.
+    pub address: u64,
+    /// The processor's number for how the word is computed. Entries of `DT_RELR` have the number
+    /// of the processor's relative relocation.
+    pub kind: u32,
+    /// The index of the dynamic symbol it is computed from, 0 if from none; see
+    /// [`Image::dynamic_symbol`](crate::Image::dynamic_symbol).
+    pub symbol: u32,
+    /// What is added; `None` where that is what the word holds in the file.
+    pub addend: Option<i64>,
+}
+
+/// Every dynamic relocation of an image: `DT_RELA`, `DT_REL`, `DT_RELR` and `DT_JMPREL`, in this
+/// order.
+#[derive(Debug, Clone)]
+pub struct Relocations<'data> {
+    layout: Layout,
+    relative: u32,
+    tables: array::IntoIter<Table<'data>, 4>,
+    current: Entries<'data>,
+}
+
+impl<'data> Relocations<'data> {
+    pub(crate) fn new(layout: Layout, machine: Machine, tables: [Table<'data>; 4]) -> Self {
+        let relative = kinds(machine).relative;
+        Relocations { layout, relative, tables: tables.into_iter(), current: Entries::None }
+    }
+}
+
+impl Iterator for Relocations<'_> {
+    type Item = Relocation;
+
+    fn next(&mut self) -> Option<Relocation> {
+        loop {
+            let found = match &mut self.current {
+                Entries::None => None,
+                Entries::Rela(entries) => entries.next().and_then(|entry| self.layout.rela(entry)),
+                Entries::Rel(entries) => entries.next().and_then(|entry| self.layout.rel(entry)),
+                Entries::Relr(entries) => entries.next().map(|address| Relocation {
+                    address,
+                    kind: self.relative,
+                    symbol: 0,
+                    addend: None,
+                }),
+            };
+            if found.is_some() {
+                return found;
+            }
+            self.current = self.tables.next()?.entries(self.layout);
+        }
+    }
+}
+
+/// A relocation table's bytes, and how to read them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Table<'data> {
+    pub(crate) format: Format,
+    pub(crate) bytes: &'data [u8],
+}
+
+impl<'data> Table<'data> {
+    pub(crate) fn entries(self, layout: Layout) -> Entries<'data> {
+        match self.format {
+            Format::Rela => Entries::Rela(self.bytes.chunks_exact(layout.rela_size())),
+            Format::Rel => Entries::Rel(self.bytes.chunks_exact(layout.rel_size())),
+            Format::Relr => Entries::Relr(RelrAddresses::new(layout, self.bytes)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Rela,
+    Rel,
+    Relr,
+}
+
+/// The entries of one table.
+#[derive(Debug, Clone)]
+pub(crate) enum Entries<'data> {
+    None,
+    Rela(ChunksExact<'data, u8>),
+    Rel(ChunksExact<'data, u8>),
+    Relr(RelrAddresses<'data>),
+}
+
+/// The addresses that a `DT_RELR` table stands for.
+///
+/// An even word is an address. An odd one is a bitmap of the words that follow the last address:
+/// 63 of them where words have 64 bits.
+#[derive(Debug, Clone)]
+pub(crate) struct RelrAddresses<'data> {
+    layout: Layout,
+    words: ChunksExact<'data, u8>,
+    /// The address that the bitmap's lowest bit stands for.
+    position: u64,
+    bitmap: u64,
+    /// The address that the next bitmap's lowest bit will stand for.
+    base: u64,
+}
+
+impl<'data> RelrAddresses<'data> {
+    fn new(layout: Layout, bytes: &'data [u8]) -> Self {
+        let words = bytes.chunks_exact(layout.word_size());
+        RelrAddresses { layout, words, position: 0, bitmap: 0, base: 0 }
+    }
+}
+
+impl Iterator for RelrAddresses<'_> {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let size = self.layout.class.word_size();
+        loop {
+            if self.bitmap != 0 {
+                let skipped = u64::from(self.bitmap.trailing_zeros());
+                let address = self.position.wrapping_add(skipped.wrapping_mul(size));
+                self.position = address.wrapping_add(size);
+                // Two steps, because a shift by all 64 bits at once is none at all.
+                self.bitmap = self.bitmap.wrapping_shr(self.bitmap.trailing_zeros()) >> 1;
+                return Some(address);
+            }
+            let word = self.layout.word(self.words.next()?)?;
+            if word & 1 == 0 {
+                self.base = word.wrapping_add(size);
+                return Some(word);
+            }
+            self.bitmap = word >> 1;
+            self.position = self.base;
+            let covered = size.wrapping_mul(8).wrapping_sub(1);
+            self.base = self.base.wrapping_add(covered.wrapping_mul(size));
+        }
+    }
+}
+
+/// The numbers that a processor gives to the relocations that mean the same on all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    /// The load bias is added to the addend.
+    pub(crate) relative: u32,
+    /// A function's address in the procedure linkage table's part of the GOT.
+    pub(crate) jump_slot: u32,
+    /// A symbol's address in the GOT.
+    pub(crate) glob_dat: u32,
+    /// A symbol's address, plus the addend, in a word of data.
+    pub(crate) absolute: u32,
+    /// The result of calling the function at the addend.
+    pub(crate) irelative: u32,
+    /// Whether the numbers are known. Where they are not, nothing is checked by them.
+    pub(crate) known: bool,
+}
+
+/// Where several numbers are the same relocation on a processor, the format's own text says so.
+pub(crate) fn kinds(machine: Machine) -> Kinds {
+    let known = |relative: elf::RelocationType,
+                 jump_slot: elf::RelocationType,
+                 glob_dat: elf::RelocationType,
+                 absolute: elf::RelocationType,
+                 irelative: elf::RelocationType| Kinds {
+        relative: relative.0,
+        jump_slot: jump_slot.0,
+        glob_dat: glob_dat.0,
+        absolute: absolute.0,
+        irelative: irelative.0,
+        known: true,
+    };
+    match machine {
+        Machine::X86_64 => known(
+            elf::R_X86_64_RELATIVE,
+            elf::R_X86_64_JUMP_SLOT,
+            elf::R_X86_64_GLOB_DAT,
+            elf::R_X86_64_64,
+            elf::R_X86_64_IRELATIVE,
+        ),
+        Machine::X86 => known(
+            elf::R_386_RELATIVE,
+            elf::R_386_JMP_SLOT,
+            elf::R_386_GLOB_DAT,
+            elf::R_386_32,
+            elf::R_386_IRELATIVE,
+        ),
+        Machine::AARCH64 => known(
+            elf::R_AARCH64_RELATIVE,
+            elf::R_AARCH64_JUMP_SLOT,
+            elf::R_AARCH64_GLOB_DAT,
+            elf::R_AARCH64_ABS64,
+            elf::R_AARCH64_IRELATIVE,
+        ),
+        Machine::ARM => known(
+            elf::R_ARM_RELATIVE,
+            elf::R_ARM_JUMP_SLOT,
+            elf::R_ARM_GLOB_DAT,
+            elf::R_ARM_ABS32,
+            elf::R_ARM_IRELATIVE,
+        ),
+        Machine::PPC64 => known(
+            elf::R_PPC64_RELATIVE,
+            elf::R_PPC64_JMP_SLOT,
+            elf::R_PPC64_GLOB_DAT,
+            elf::R_PPC64_ADDR64,
+            elf::R_PPC64_IRELATIVE,
+        ),
+        // RISC-V has no GLOB_DAT: a GOT entry is an ordinary 64-bit word.
+        Machine::RISCV => known(
+            elf::R_RISCV_RELATIVE,
+            elf::R_RISCV_JUMP_SLOT,
+            elf::R_RISCV_64,
+            elf::R_RISCV_64,
+            elf::R_RISCV_IRELATIVE,
+        ),
+        Machine::S390 => known(
+            elf::R_390_RELATIVE,
+            elf::R_390_JMP_SLOT,
+            elf::R_390_GLOB_DAT,
+            elf::R_390_64,
+            elf::R_390_IRELATIVE,
+        ),
+        // LoongArch has no GLOB_DAT either.
+        Machine::LOONGARCH => known(
+            elf::R_LARCH_RELATIVE,
+            elf::R_LARCH_JUMP_SLOT,
+            elf::R_LARCH_64,
+            elf::R_LARCH_64,
+            elf::R_LARCH_IRELATIVE,
+        ),
+        _ => Kinds {
+            relative: 0,
+            jump_slot: 0,
+            glob_dat: 0,
+            absolute: 0,
+            irelative: 0,
+            known: false,
+        },
+    }
+}

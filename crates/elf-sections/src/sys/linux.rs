@@ -1,0 +1,242 @@
+//! Linux: the loader's list of images, and the kernel's of mappings.
+
+#![allow(unsafe_code, reason = "reads the loader's own structures, which are given as pointers")]
+
+use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::ptr;
+
+use super::module::{FileIdentity, Generation, Mapping, Module, ModuleSegment};
+use crate::layout::Layout;
+use crate::{Class, Endian, Permissions, SegmentKind, note};
+
+pub(super) fn modules() -> Vec<Module> {
+    let mut modules = Vec::new();
+    each_module(&mut |info| {
+        modules.push(module(info));
+        Walk::On
+    });
+    modules
+}
+
+/// # Safety
+///
+/// `handle` was returned by `dlopen` or `dlmopen` and has not been closed.
+pub(super) unsafe fn module_by_handle(handle: *mut c_void) -> Option<Module> {
+    let mut map: *const LinkMap = ptr::null();
+    // SAFETY: the caller promises an open handle, and for RTLD_DI_LINKMAP the loader writes one
+    // pointer to where the last argument points.
+    let failed = unsafe { libc::dlinfo(handle, RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+    if failed != 0 || map.is_null() {
+        return None;
+    }
+    // SAFETY: an open handle's link map is not freed, and its first members are the public ones.
+    let dynamic = unsafe { (*map).dynamic } as usize;
+    // The bias may be 0 for several images, the dynamic table is every image's own.
+    let mut found = None;
+    each_module(&mut |info| {
+        let candidate = module(info);
+        let is_it = candidate
+            .segments
+            .iter()
+            .any(|it| it.kind == SegmentKind::DYNAMIC && it.range.start == dynamic);
+        if is_it {
+            found = Some(candidate);
+            return Walk::Stop;
+        }
+        Walk::On
+    });
+    found
+}
+
+pub(super) fn generation() -> Generation {
+    let mut generation = Generation { loaded: 0, unloaded: 0 };
+    each_module(&mut |info| {
+        generation = Generation { loaded: info.dlpi_adds, unloaded: info.dlpi_subs };
+        Walk::Stop
+    });
+    generation
+}
+
+pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
+    let text = std::fs::read("/proc/self/maps")?;
+    Ok(text.split(|&byte| byte == b'\n').filter_map(mapping).collect())
+}
+
+/// The members of the loader's `struct link_map` that it documents.
+#[repr(C)]
+struct LinkMap {
+    bias: usize,
+    name: *const libc::c_char,
+    dynamic: *const c_void,
+}
+
+/// `RTLD_DI_LINKMAP` of `<dlfcn.h>`.
+const RTLD_DI_LINKMAP: c_int = 2;
+
+#[derive(PartialEq, Eq)]
+enum Walk {
+    On,
+    Stop,
+}
+
+/// Calls `visit` for every image, under the loader's lock: it must not load or unload one.
+fn each_module(visit: &mut dyn FnMut(&libc::dl_phdr_info) -> Walk) {
+    type Visit<'a> = &'a mut dyn FnMut(&libc::dl_phdr_info) -> Walk;
+
+    /// # Safety
+    ///
+    /// `info` is valid for reading, and `visit` points to a `Visit` that nobody else uses.
+    unsafe extern "C" fn call(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        visit: *mut c_void,
+    ) -> c_int {
+        // SAFETY: `each_module` passes a pointer to its own parameter, which outlives the walk.
+        let visit = unsafe { &mut *visit.cast::<Visit<'_>>() };
+        // SAFETY: the loader passes a structure of its own that is valid during the call.
+        let info = unsafe { &*info };
+        c_int::from(visit(info) == Walk::Stop)
+    }
+
+    let mut visit: Visit<'_> = visit;
+    // SAFETY: `call` gets the pointer that is given here, to a local that lives until the walk
+    // ends. The closures of this file do not unwind, and an unwinding one would abort at `call`.
+    unsafe { libc::dl_iterate_phdr(Some(call), (&raw mut visit).cast()) };
+}
+
+fn module(info: &libc::dl_phdr_info) -> Module {
+    let bias = info.dlpi_addr as usize;
+    let path = if info.dlpi_name.is_null() {
+        OsString::new()
+    } else {
+        // SAFETY: a name that is not null is a C string that the loader keeps while the image is
+        // loaded, and the loader's lock is held.
+        let name = unsafe { CStr::from_ptr(info.dlpi_name) };
+        OsStr::from_bytes(name.to_bytes()).to_owned()
+    };
+    let headers = if info.dlpi_phdr.is_null() {
+        &[]
+    } else {
+        // SAFETY: the loader gives the address and number of the image's program headers, which
+        // stay mapped while its lock is held.
+        unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
+    };
+    let segments = headers
+        .iter()
+        .map(|header| {
+            let start = bias.wrapping_add(header.p_vaddr as usize);
+            ModuleSegment {
+                kind: SegmentKind(header.p_type),
+                permissions: Permissions(header.p_flags),
+                range: start..start.saturating_add(header.p_memsz as usize),
+            }
+        })
+        .collect();
+    let mut module = Module { bias, path: PathBuf::from(path), segments, build_id: None };
+    module.build_id = build_id(&module, headers);
+    module
+}
+
+/// The build ID from a note that lies in a readable segment.
+fn build_id(module: &Module, headers: &[ProgramHeader]) -> Option<Vec<u8>> {
+    let class = if size_of::<usize>() == 8 { Class::Elf64 } else { Class::Elf32 };
+    let endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
+    let layout = Layout::new(class, endian);
+    let (name, kind) = note::BUILD_ID;
+    module.segments.iter().zip(headers).find_map(|(segment, header)| {
+        let is_readable = module.segments.iter().any(|load| {
+            load.kind == SegmentKind::LOAD
+                && load.permissions.is_readable()
+                && load.range.start <= segment.range.start
+                && segment.range.end <= load.range.end
+        });
+        if segment.kind != SegmentKind::NOTE || !is_readable || segment.range.is_empty() {
+            return None;
+        }
+        let start = segment.range.start as *const u8;
+        // SAFETY: the range lies inside a readable PT_LOAD of an image that the loader has mapped
+        // and, under its lock, will not unmap. Notes are not written to.
+        let bytes = unsafe { std::slice::from_raw_parts(start, segment.range.len()) };
+        note::find(layout, bytes, header.p_align as u64, name, kind).map(<[u8]>::to_vec)
+    })
+}
+
+#[cfg(target_pointer_width = "64")]
+type ProgramHeader = libc::Elf64_Phdr;
+#[cfg(target_pointer_width = "32")]
+type ProgramHeader = libc::Elf32_Phdr;
+
+/// A line of `/proc/self/maps`, if it is of a file:
+/// `7f6f…000-7f6f…000 r-xp 00001000 fe:01 1234   /path with spaces (deleted)`.
+fn mapping(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ');
+    let range = addresses(fields.next()?)?;
+    let _permissions = fields.next()?;
+    let _offset = fields.next()?;
+    let device = device(fields.next()?)?;
+    let inode = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    if inode == 0 {
+        return None;
+    }
+    let path = unescape(fields.next().unwrap_or_default().trim_ascii_start());
+    let (path, is_deleted) = match path.strip_suffix(b" (deleted)") {
+        Some(path) => (path.to_vec(), true),
+        None => (path, false),
+    };
+    let path = OsString::from_vec(path);
+    Some(Mapping { range, identity: FileIdentity { device, inode, path, is_deleted } })
+}
+
+fn addresses(field: &[u8]) -> Option<Range<usize>> {
+    let (start, end) = std::str::from_utf8(field).ok()?.split_once('-')?;
+    Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
+}
+
+fn device(field: &[u8]) -> Option<u64> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    let number = |digits| u32::from_str_radix(digits, 16).ok();
+    Some(libc::makedev(number(major)?, number(minor)?))
+}
+
+/// The kernel writes a newline in a path as `\012`, and nothing else in its place.
+fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut unescaped = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if let Some(tail) = rest.strip_prefix(b"\\012") {
+            unescaped.push(b'\n');
+            rest = tail;
+        } else {
+            unescaped.push(byte);
+            rest = tail;
+        }
+    }
+    unescaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maps_line_keeps_spaces_newlines_and_the_deleted_mark() {
+        let line = b"7f00-7fff r--p 00001000 fe:01 1234     /a b\\012c.so (deleted)";
+        let mapping = mapping(line).unwrap();
+        assert_eq!(mapping.range, 0x7f00..0x7fff);
+        assert_eq!(mapping.identity.inode, 1234);
+        assert_eq!(mapping.identity.device, libc::makedev(0xfe, 1));
+        assert_eq!(mapping.identity.path, OsStr::new("/a b\nc.so"));
+        assert!(mapping.identity.is_deleted);
+    }
+
+    #[test]
+    fn anonymous_and_broken_maps_lines_are_left_out() {
+        assert_eq!(mapping(b"7f00-7fff rw-p 00000000 00:00 0   [heap]"), None);
+        assert_eq!(mapping(b""), None);
+        assert_eq!(mapping(b"7f00 rw-p"), None);
+    }
+}

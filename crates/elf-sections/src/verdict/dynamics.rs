@@ -1,0 +1,142 @@
+//! The dynamic table, and that every table it speaks of is where it says.
+
+use super::{check_code, check_table, holes, is_segment};
+use crate::dynamic::{Routines, Tag};
+use crate::symbol::string;
+use crate::{Error, Image, SegmentKind, Structure};
+
+/// What the other checks go on with.
+pub(super) struct Dynamics<'data> {
+    pub(super) strings: &'data [u8],
+}
+
+pub(super) fn check<'data>(image: &Image<'data>) -> Result<Dynamics<'data>, Error> {
+    check_position(image)?;
+    let strings = check_strings(image)?;
+    check_symbols(image)?;
+    check_names(image, strings)?;
+    check_routines(image, &image.initializers(), Structure::Initializers)?;
+    check_routines(image, &image.finalizers(), Structure::Finalizers)?;
+    Ok(Dynamics { strings })
+}
+
+/// The table must be mapped where it says, be writable if it claims to be, and end.
+fn check_position(image: &Image<'_>) -> Result<(), Error> {
+    let structure = Structure::DynamicTable;
+    let Some(segment) = image.segments().iter().find(is_segment(SegmentKind::DYNAMIC)) else {
+        return Err(Error::Absent { structure });
+    };
+    let wrong = |what, found| Error::Malformed { structure, at: segment.address, what, found };
+    let size = segment.file_size;
+    if image.offset_of(segment.address, size) != Some(segment.offset) || size == 0 {
+        return Err(wrong("not inside the file's part of a segment", size));
+    }
+    holes::check(image, structure, segment.offset..segment.offset.saturating_add(size))?;
+    if image.dynamic().is_empty() {
+        return Err(Error::ZeroFilled { structure, offset: segment.offset });
+    }
+    // The loader writes into a table that is writable by its own header.
+    let is_mapped_writable = image.loads().any(|load| {
+        load.permissions.is_writable() && load.contains(segment.address, segment.memory_size)
+    });
+    if segment.permissions.is_writable() && !is_mapped_writable {
+        return Err(wrong("in a segment that is not writable", size));
+    }
+    let entry_size = image.layout.dynamic_size() as u64;
+    let used = (image.dynamic().len() as u64).saturating_add(1).saturating_mul(entry_size);
+    if used > size {
+        return Err(wrong("has no end", size));
+    }
+    Ok(())
+}
+
+fn check_strings<'data>(image: &Image<'data>) -> Result<&'data [u8], Error> {
+    let structure = Structure::DynamicStrings;
+    let (Some(address), Some(size)) =
+        (image.dynamic_value(Tag::STRTAB), image.dynamic_value(Tag::STRSZ))
+    else {
+        return Err(Error::Absent { structure });
+    };
+    let strings = check_table(image, structure, Tag::STRTAB, size)?;
+    if let Some(offset) = image.offset_of(address, size) {
+        holes::check(image, structure, offset..offset.saturating_add(size))?;
+    }
+    // With this, every string that starts inside the table also ends inside it.
+    if strings.last() != Some(&0) {
+        let (at, what) = (address, "the last string does not end");
+        return Err(Error::Malformed { structure, at, what, found: size });
+    }
+    Ok(strings)
+}
+
+fn check_symbols(image: &Image<'_>) -> Result<(), Error> {
+    let structure = Structure::DynamicSymbols;
+    let size = image.layout.symbol_size() as u64;
+    let Some(address) = image.dynamic_value(Tag::SYMTAB) else {
+        return Err(Error::Absent { structure });
+    };
+    check_entry_size(image, structure, Tag::SYMENT, size)?;
+    check_table(image, structure, Tag::SYMTAB, size)?;
+    let table = image.dynamic_symbol_table();
+    let length = u64::from(table.count).saturating_mul(size);
+    if let Some(offset) = image.offset_of(address, length) {
+        holes::check(image, structure, offset..offset.saturating_add(length))?;
+    }
+    Ok(())
+}
+
+fn check_names(image: &Image<'_>, strings: &[u8]) -> Result<(), Error> {
+    let structure = Structure::DynamicStrings;
+    let named = [Tag::NEEDED, Tag::SONAME, Tag::RPATH, Tag::RUNPATH, Tag::AUXILIARY, Tag::FILTER];
+    for entry in image.dynamic().iter().filter(|entry| named.contains(&entry.tag)) {
+        let at = entry.offset;
+        let Some(name) = string(strings, entry.value) else {
+            let what = "a name lies outside of them";
+            return Err(Error::Malformed { structure, at, what, found: entry.value });
+        };
+        if name.is_empty() && entry.tag == Tag::NEEDED {
+            return Err(Error::ZeroFilled { structure, offset: at });
+        }
+    }
+    Ok(())
+}
+
+fn check_routines(
+    image: &Image<'_>,
+    routines: &Routines,
+    structure: Structure,
+) -> Result<(), Error> {
+    if let Some(address) = routines.function {
+        let is_code = image.segment_at(address).is_some_and(|it| it.permissions.is_executable());
+        if !is_code {
+            let (what, found) = ("outside of all code", address);
+            return Err(Error::Malformed { structure, at: address, what, found });
+        }
+        check_code(image, structure, address)?;
+    }
+    if let Some(array) = &routines.array {
+        let (at, found) = (array.start, array.end.saturating_sub(array.start));
+        let word = image.header().class.word_size();
+        if image.bytes_at(at, found).is_none() || found.checked_rem(word) != Some(0) {
+            let what = "not inside the file's part of a segment";
+            return Err(Error::Malformed { structure, at, what, found });
+        }
+    }
+    Ok(())
+}
+
+/// Loaders stop the process where an entry's size is not the one that they were built with.
+pub(super) fn check_entry_size(
+    image: &Image<'_>,
+    structure: Structure,
+    tag: Tag,
+    expected: u64,
+) -> Result<(), Error> {
+    match image.dynamic_value(tag) {
+        Some(size) if size == expected => Ok(()),
+        found => {
+            let (what, found) = ("entries of another size", found.unwrap_or(0));
+            Err(Error::Malformed { structure, at: tag.0.unsigned_abs(), what, found })
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Parts of a file that its linker has not written yet.
+//!
+//! A linker sets the file's length first and fills it in an order of its own, so that a file may
+//! be long enough and still have holes: pages of zeros. In a table that cannot have so many zeros
+//! in a row, they are found by looking at each of its pages, which costs one comparison a page
+//! since it ends at the first byte that is not zero.
+
+use std::ops::Range;
+
+use crate::{Error, Image, SectionKind, SegmentKind, Structure};
+
+/// The header tables, the names of sections, and the symbols that no loader needs but a
+/// transfer of state does.
+pub(super) fn check_headers(image: &Image<'_>) -> Result<(), Error> {
+    let header = image.header();
+    let program_headers = table_range(
+        header.program_headers,
+        u64::from(header.program_header_count),
+        image.layout.segment_size(),
+    );
+    check(image, Structure::ProgramHeaders, program_headers)?;
+    let section_headers = table_range(
+        header.section_headers,
+        header.section_header_count,
+        image.layout.section_size(),
+    );
+    check(image, Structure::SectionHeaders, section_headers.clone())?;
+
+    // The sections' names tell whether their headers have been written.
+    if header.section_names != 0 {
+        let names = usize::try_from(header.section_names)
+            .ok()
+            .and_then(|index| image.sections().get(index));
+        match names {
+            Some(names) if names.kind == SectionKind::NULL => {
+                let (structure, offset) = (Structure::SectionHeaders, section_headers.start);
+                return Err(Error::ZeroFilled { structure, offset });
+            }
+            Some(names) => check(image, Structure::SectionNames, section_range(names))?,
+            None => {}
+        }
+    }
+    for symbols in image.sections().iter().filter(|it| it.kind == SectionKind::SYMTAB) {
+        check(image, Structure::Symbols, section_range(symbols))?;
+        let strings = usize::try_from(symbols.link).ok().and_then(|it| image.sections().get(it));
+        if let Some(strings) = strings.filter(|it| it.kind == SectionKind::STRTAB) {
+            check(image, Structure::Symbols, section_range(strings))?;
+        }
+    }
+
+    // The first byte of `.eh_frame_hdr` is its version.
+    if let Some(unwind) = image.segment(SegmentKind::GNU_EH_FRAME) {
+        let first = image.bytes_at(unwind.address, 1).and_then(|bytes| bytes.first());
+        if first == Some(&0) {
+            let (structure, offset) = (Structure::UnwindHeader, unwind.offset);
+            return Err(Error::ZeroFilled { structure, offset });
+        }
+    }
+    Ok(())
+}
+
+/// Finds a page of the file that the range touches and that is all zeros, and a range of more
+/// than one word that is.
+pub(super) fn check(
+    image: &Image<'_>,
+    structure: Structure,
+    range: Range<u64>,
+) -> Result<(), Error> {
+    let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
+        return Ok(());
+    };
+    let data = image.data;
+    let zero = |offset: usize| Error::ZeroFilled { structure, offset: offset as u64 };
+    let whole = data.get(start..end).unwrap_or_default();
+    if whole.len() > MAYBE_ZERO && is_zero(whole) {
+        return Err(zero(start));
+    }
+    let mut page = start & !(PAGE.wrapping_sub(1));
+    while page < end {
+        let next = page.saturating_add(PAGE);
+        let bytes = data.get(page..next.min(data.len())).unwrap_or_default();
+        if !bytes.is_empty() && is_zero(bytes) {
+            return Err(zero(page));
+        }
+        page = next;
+    }
+    Ok(())
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+}
+
+fn table_range(offset: u64, count: u64, size: usize) -> Range<u64> {
+    offset..offset.saturating_add(count.saturating_mul(size as u64))
+}
+
+fn section_range(section: &crate::Section<'_>) -> Range<u64> {
+    match section.file_range() {
+        Some((offset, size)) => offset..offset.saturating_add(size),
+        None => 0..0,
+    }
+}
+
+const PAGE: usize = 4096;
+
+const ZEROS: [u8; PAGE] = [0; PAGE];
+
+/// A symbol table's first entry is all zeros, and it may be the only one.
+const MAYBE_ZERO: usize = 24;

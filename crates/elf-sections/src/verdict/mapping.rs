@@ -1,0 +1,101 @@
+//! What the loader maps, and what it reads or protects by program headers alone.
+
+use super::is_segment;
+use crate::{Class, Error, Image, Segment, SegmentKind, Structure};
+
+pub(super) fn check(image: &Image<'_>) -> Result<(), Error> {
+    let mut end = None;
+    for load in image.loads() {
+        check_load(image, load)?;
+        // The loader maps the whole span by the last segment's end, and then each segment over it.
+        if end.is_some_and(|end| load.address < end) {
+            return Err(wrong(load, "not above the segment before it", load.address));
+        }
+        end = Some(load.range().end);
+    }
+    if end.is_none() {
+        let (structure, what) = (Structure::ProgramHeaders, "no segment is to be mapped");
+        let at = image.header().program_headers;
+        return Err(Error::Malformed { structure, at, what, found: 0 });
+    }
+    for kind in [SegmentKind::NOTE, SegmentKind::GNU_PROPERTY] {
+        for note in image.segments().iter().filter(is_segment(kind)) {
+            if !is_in_file(image, note) {
+                return Err(wrong(note, "notes outside of every segment", note.memory_size));
+            }
+        }
+    }
+    for tls in image.segments().iter().filter(is_segment(SegmentKind::TLS)) {
+        check_tls(image, tls)?;
+    }
+    for relro in image.segments().iter().filter(is_segment(SegmentKind::GNU_RELRO)) {
+        check_relro(image, relro)?;
+    }
+    Ok(())
+}
+
+fn check_load(image: &Image<'_>, load: &Segment) -> Result<(), Error> {
+    if load.file_size > load.memory_size {
+        return Err(wrong(load, "more bytes in the file than in memory", load.file_size));
+    }
+    let limit = match image.header().class {
+        Class::Elf32 => 1 << 32,
+        Class::Elf64 => 1 << 56,
+    };
+    let end = load.address.checked_add(load.memory_size);
+    if end.is_none_or(|end| end > limit) {
+        return Err(wrong(load, "reaches beyond every address", load.memory_size));
+    }
+    if load.align > 1 && !load.align.is_power_of_two() {
+        return Err(wrong(load, "alignment is no power of two", load.align));
+    }
+    let mask = load.align.max(MINIMAL_PAGE).wrapping_sub(1);
+    if (load.address ^ load.offset) & mask != 0 {
+        return Err(wrong(load, "offset and address differ within a page", load.offset));
+    }
+    Ok(())
+}
+
+fn check_tls(image: &Image<'_>, tls: &Segment) -> Result<(), Error> {
+    if tls.file_size > tls.memory_size {
+        return Err(wrong(tls, "more bytes in the file than in memory", tls.file_size));
+    }
+    if tls.align > 1 && !tls.align.is_power_of_two() {
+        return Err(wrong(tls, "alignment is no power of two", tls.align));
+    }
+    if !is_in_file(image, tls) {
+        return Err(wrong(tls, "initial values outside of every segment", tls.file_size));
+    }
+    Ok(())
+}
+
+/// The range may reach to the end of the last page that it begins.
+fn check_relro(image: &Image<'_>, relro: &Segment) -> Result<(), Error> {
+    if relro.memory_size == 0 {
+        return Ok(());
+    }
+    let is_writable = image.loads().filter(|load| load.permissions.is_writable()).any(|load| {
+        let range = load.range();
+        let page = load.align.max(MINIMAL_PAGE);
+        let end = range.end.checked_next_multiple_of(page).unwrap_or(range.end);
+        range.contains(&relro.address) && relro.range().end <= end && !relro.range().is_empty()
+    });
+    if is_writable {
+        Ok(())
+    } else {
+        Err(wrong(relro, "protects more than a writable segment", relro.memory_size))
+    }
+}
+
+/// Whether the bytes that the segment has in the file are mapped where it says.
+fn is_in_file(image: &Image<'_>, segment: &Segment) -> bool {
+    segment.file_size == 0
+        || image.offset_of(segment.address, segment.file_size) == Some(segment.offset)
+}
+
+fn wrong(segment: &Segment, what: &'static str, found: u64) -> Error {
+    Error::Malformed { structure: Structure::Segment, at: segment.address, what, found }
+}
+
+/// The smallest page of any processor with these loaders.
+const MINIMAL_PAGE: u64 = 4096;
