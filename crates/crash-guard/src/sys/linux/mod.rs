@@ -1,0 +1,167 @@
+//! Linux on x86_64 and AArch64.
+
+mod classification;
+mod deadline;
+mod disposition;
+mod exception;
+mod handler;
+mod landing;
+mod probe;
+mod record;
+mod stack_walk;
+mod taint;
+mod thread;
+
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod arch;
+
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+pub(crate) use arch::REGISTER_NAMES;
+pub(crate) use landing::{barrier, call, call_with};
+pub(crate) use probe::{copy_in, copy_out, load};
+pub(crate) use taint::release_loader_lock;
+pub(crate) use thread::remember_mask;
+
+use crate::{Config, Disposition, Error};
+
+/// Every signal that reports a fault.
+const FAULT_SIGNALS: &[(c_int, &str)] = &[
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGTRAP, "SIGTRAP"),
+    (libc::SIGSYS, "SIGSYS"),
+    (libc::SIGABRT, "SIGABRT"),
+];
+
+/// The usual name of a fault's signal.
+pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
+    FAULT_SIGNALS.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name)
+}
+
+/// Takes the signals; each call must be matched by one of [`uninstall`].
+pub(crate) fn install(config: &Config) -> Result<(), Error> {
+    let signals = match &config.signals {
+        Some(signals) => signals.clone(),
+        None => FAULT_SIGNALS.iter().map(|(signal, _)| *signal).collect(),
+    };
+    if let Some(signal) = signals.iter().find(|signal| signal_name(**signal).is_none()) {
+        return Err(Error::NotAFault { signal: *signal });
+    }
+    let mut installations = installations();
+    thread::draw_secret();
+    thread::wish_alternate_stack(config.alternate_stack);
+    let deadline = deadline::choose_signal().ok_or(Error::NoFreeSignal)?;
+    stay_loaded();
+    static FORK: Once = Once::new();
+    // SAFETY: the function stays loaded.
+    FORK.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(thread::after_fork));
+    });
+    exception::learn_own_panic();
+    taint::locate();
+    let taken = signals
+        .iter()
+        .map(|signal| (*signal, true))
+        .chain([(deadline, false)])
+        .try_for_each(|(signal, is_fault)| disposition::take(signal, is_fault));
+    if let Err(error) = taken {
+        if *installations == 0 {
+            disposition::give_back_all();
+        }
+        return Err(error);
+    }
+    // Threads that opened a guard earlier did not know these signals.
+    disposition::unblock_fault_signals();
+    disposition::set_installed(true);
+    *installations += 1;
+    Ok(())
+}
+
+/// Undoes one [`install`]; the last gives the signals back.
+pub(crate) fn uninstall() {
+    let mut installations = installations();
+    *installations -= 1;
+    if *installations == 0 {
+        disposition::set_installed(false);
+        disposition::give_back_all();
+    }
+}
+
+/// Who handles the signals now, after repairing what a library about to be unmapped would leave
+/// dangling.
+pub(crate) fn check(unloading: &Range<usize>) -> Vec<(c_int, Disposition)> {
+    let _installations = installations();
+    disposition::check(unloading)
+}
+
+/// Where the module is loaded that has an address.
+fn module_base(address: usize) -> Option<usize> {
+    let mut module = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: looks an address up and writes `module`, which may be all zeros.
+    unsafe {
+        (libc::dladdr(address as *const c_void, module.as_mut_ptr()) != 0)
+            .then(|| module.assume_init().dli_fbase as usize)
+    }
+}
+
+/// The executable segment that has an address.
+fn text_around(address: usize) -> Option<Range<usize>> {
+    struct Search {
+        address: usize,
+        found: Option<Range<usize>>,
+    }
+
+    unsafe extern "C" fn look(
+        module: *mut libc::dl_phdr_info,
+        _: usize,
+        search: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the loader passes a live module and `search` is the Search below.
+        unsafe {
+            let module = &*module;
+            let search = &mut *search.cast::<Search>();
+            for index in 0..usize::from(module.dlpi_phnum) {
+                let segment = &*module.dlpi_phdr.add(index);
+                let start = (module.dlpi_addr as usize).wrapping_add(segment.p_vaddr as usize);
+                let range = start..start.saturating_add(segment.p_memsz as usize);
+                let is_code = segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_X != 0;
+                if is_code && range.contains(&search.address) {
+                    search.found = Some(range);
+                    return 1;
+                }
+            }
+        }
+        0
+    }
+
+    let mut search = Search { address, found: None };
+    // SAFETY: `look` is called before `dl_iterate_phdr` returns, and does not unwind.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
+    search.found
+}
+
+/// Keeps the module this code is in loaded: the handler, and what runs when threads end, must
+/// not dangle. The main program needs it not, and the loader then finds nothing to keep.
+fn stay_loaded() {
+    let mut module = MaybeUninit::<libc::Dl_info>::zeroed();
+    let own: unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = handler::handle;
+    // SAFETY: looks our own address up, and opens a module that is loaded already.
+    unsafe {
+        if libc::dladdr(own as *const c_void, module.as_mut_ptr()) != 0 {
+            let flags = libc::RTLD_NOLOAD | libc::RTLD_NODELETE | libc::RTLD_LAZY;
+            let _ = libc::dlopen(module.assume_init().dli_fname, flags);
+        }
+    }
+}
+
+fn installations() -> MutexGuard<'static, usize> {
+    static INSTALLATIONS: Mutex<usize> = Mutex::new(0);
+    INSTALLATIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
