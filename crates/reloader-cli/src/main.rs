@@ -1,1 +1,61 @@
-fn main() {}
+//! The program `reloader`: runs a native library and reloads it, with its state kept, whenever it is rebuilt.
+//!
+//! Exit codes: 0, it worked; 1, the work failed; 2, the command line is wrong.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod palette;
+mod record;
+mod report;
+mod run;
+mod stop;
+mod sys;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs a native library and reloads it, with its state kept, whenever it is rebuilt
+#[derive(Debug, Parser)]
+#[command(name = "reloader", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Demo(demo::Demo),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Demo(demo) => demo.execute(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0, it worked; 1, the work failed; 2, the command line is wrong.
+Colour is used on a terminal only, and not if NO_COLOR is set.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

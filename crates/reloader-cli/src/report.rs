@@ -1,0 +1,143 @@
+//! Where reports go: one line each, flushed, as text or as JSON.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use reloader::Event;
+use serde::Serialize;
+
+use crate::palette::Palette;
+use crate::record::{Leftover, Record};
+use crate::sys;
+
+/// Something that is reported.
+pub trait Report: Serialize {
+    /// The line to read, without its end.
+    fn line(&self, palette: &Palette) -> String;
+}
+
+/// The standard output as the place for reports; its clones share it.
+#[derive(Clone)]
+pub struct Reporter {
+    shared: Arc<Mutex<Output>>,
+}
+
+struct Output {
+    to: Destination,
+    /// A guest that fails the same way in every step has it said once, though recorded each time in JSON.
+    last_fault: Option<Record>,
+    /// The first failure to write; nothing is written after it.
+    failure: Option<io::Error>,
+}
+
+enum Destination {
+    Lines(Palette),
+    Json(File),
+}
+
+impl Reporter {
+    /// Reports to the standard output.
+    ///
+    /// With `json`, it is the program's alone from now on, so that every line in it is an object: what the guest
+    /// prints goes to the standard error instead.
+    pub fn new(json: bool) -> anyhow::Result<Self> {
+        let to = if json {
+            let own = sys::take_stdout()
+                .context("the standard output cannot be kept apart from the guest's")?;
+            Destination::Json(own)
+        } else {
+            Destination::Lines(Palette::of(&io::stdout()))
+        };
+        Ok(Self { shared: Arc::new(Mutex::new(Output { to, last_fault: None, failure: None })) })
+    }
+
+    /// Reports what happened to the plugin and returns it, if it is something that is reported.
+    pub fn event(&self, event: &Event) -> Option<Record> {
+        let record = Record::of(event);
+        match &record {
+            Some(record) => self.output().record(record),
+            None => self.output().leftover(event),
+        }
+        record
+    }
+
+    /// Reports anything else.
+    pub fn report(&self, report: &impl Report) {
+        self.output().report(report);
+    }
+
+    /// Whether there is any use in going on: an error if the output failed, false if its reader is gone.
+    pub fn is_read(&self) -> anyhow::Result<bool> {
+        match &self.output().failure {
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            Some(error) => anyhow::bail!("cannot write to the standard output: {error}"),
+            None => {}
+        }
+        Ok(!match &self.output().to {
+            Destination::Lines(_) => sys::reader_is_gone(io::stdout()),
+            Destination::Json(own) => sys::reader_is_gone(own),
+        })
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        // What a panic in between can leave behind is half a line.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output {
+    fn record(&mut self, record: &Record) {
+        if matches!(self.to, Destination::Lines(_)) && self.last_fault.as_ref() == Some(record) {
+            return;
+        }
+        self.last_fault = matches!(record, Record::Fault(_)).then(|| record.clone());
+        self.report(record);
+    }
+
+    fn leftover(&mut self, event: &Event) {
+        if let (Destination::Lines(palette), Some(leftover)) = (&self.to, Leftover::of(event)) {
+            let line = leftover.line(palette);
+            self.write(line);
+        }
+    }
+
+    fn report(&mut self, report: &impl Report) {
+        match &self.to {
+            Destination::Lines(palette) => {
+                let line = report.line(palette);
+                self.write(line);
+            }
+            Destination::Json(_) => match serde_json::to_string(report) {
+                Ok(line) => self.write(line),
+                Err(error) => self.failure = Some(error.into()),
+            },
+        }
+    }
+
+    fn write(&mut self, mut line: String) {
+        if self.failure.is_some() {
+            return;
+        }
+        line.push('\n');
+        let written = match &mut self.to {
+            Destination::Lines(_) => write_flushed(&mut io::stdout().lock(), &line),
+            Destination::Json(own) => write_flushed(own, &line),
+        };
+        self.failure = written.err();
+    }
+}
+
+/// Prints an error of the program's own.
+pub fn complain(error: &anyhow::Error) {
+    let stderr = io::stderr();
+    let Palette { bad, .. } = Palette::of(&stderr);
+    // There is nobody left to tell.
+    let _ = writeln!(stderr.lock(), "{bad}reloader:{bad:#} {error:#}");
+}
+
+fn write_flushed(out: &mut impl Write, line: &str) -> io::Result<()> {
+    out.write_all(line.as_bytes())?;
+    out.flush()
+}

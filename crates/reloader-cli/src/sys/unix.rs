@@ -1,0 +1,42 @@
+//! POSIX.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+pub fn on_stop(stopping: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+        flag::register_conditional_default(signal, Arc::clone(&stopped))?;
+        flag::register(signal, Arc::clone(&stopped))?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        if signals.forever().next().is_some() {
+            stopping();
+        }
+    })?;
+    Ok(())
+}
+
+pub fn take_stdout() -> io::Result<File> {
+    let own = io::stdout().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(File::from(own))
+}
+
+pub fn reader_is_gone(output: impl AsFd) -> bool {
+    // Errors are reported unasked.
+    let mut descriptor = [PollFd::new(&output, PollFlags::empty())];
+    matches!(poll(&mut descriptor, Some(&Timespec::default())), Ok(1..))
+        && descriptor[0].revents().intersects(PollFlags::ERR)
+}

@@ -1,0 +1,17 @@
+//! The program as a user runs it: real processes, real libraries, real signals.
+#![cfg(target_os = "linux")]
+
+/// Ends, signals and outputs that close.
+mod ending;
+/// What each event looks like.
+mod events;
+/// Libraries in C, built by the tests.
+mod guest;
+/// Options of `run` that change what happens.
+mod options;
+/// The program under way.
+mod session;
+/// `reloader demo`.
+mod show;
+/// Command lines that are wrong, and the help.
+mod usage;
