@@ -26,8 +26,7 @@ pub struct Reporter {
 
 struct Output {
     to: Destination,
-    /// A guest that fails the same way in every step has it said once, though recorded each time in JSON.
-    last_fault: Option<Record>,
+    last: Option<Record>,
     /// The first failure to write; nothing is written after it.
     failure: Option<io::Error>,
 }
@@ -50,7 +49,7 @@ impl Reporter {
         } else {
             Destination::Lines(Palette::of(&io::stdout()))
         };
-        Ok(Self { shared: Arc::new(Mutex::new(Output { to, last_fault: None, failure: None })) })
+        Ok(Self { shared: Arc::new(Mutex::new(Output { to, last: None, failure: None })) })
     }
 
     /// Reports what happened to the plugin and returns it, if it is something that is reported.
@@ -89,10 +88,11 @@ impl Reporter {
 
 impl Output {
     fn record(&mut self, record: &Record) {
-        if matches!(self.to, Destination::Lines(_)) && self.last_fault.as_ref() == Some(record) {
+        // A guest that fails in every step says the same again and again, which only programs want to read.
+        let repeated = self.last.replace(record.clone()).is_some_and(|last| last == *record);
+        if repeated && matches!(self.to, Destination::Lines(_)) {
             return;
         }
-        self.last_fault = matches!(record, Record::Fault(_)).then(|| record.clone());
         self.report(record);
     }
 
