@@ -1,0 +1,564 @@
+//! A plugin: the driver that performs what the state machine decides.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Instant;
+
+use crash_guard::{Fault, Installed};
+
+use crate::builder::{Builder, EventCallback, Options};
+use crate::contract::{Context, FailureCode, Operation};
+use crate::entry::Caller;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
+use crate::machine::{Action, Answer, Machine, Outcome, Request};
+use crate::notice::Notice;
+use crate::stage::{Identity, Stage};
+use crate::state::{self, Snapshot, StateReport};
+use crate::sys;
+use crate::version::{Digest, Loading, Unready, Version};
+
+mod retire;
+mod symbol;
+
+pub use symbol::Symbol;
+
+/// A library that is reloaded while the program runs.
+///
+/// All that happens happens on the thread that calls [`step`](Self::step). A plugin may move between threads, and any
+/// number of them may live in a process, also one inside another's guest.
+pub struct Plugin {
+    path: PathBuf,
+    options: Options,
+    machine: Machine,
+    /// Every version that is mapped and may be called again.
+    versions: Vec<Version>,
+    /// Retired versions that cannot be unmapped yet.
+    lingering: Vec<Version>,
+    /// Shared with the guest, at an address that stays.
+    context: Box<Context>,
+    caller: Caller,
+    notice: Notice,
+    stage: Arc<Stage>,
+    /// The build that was looked at last.
+    seen: Option<Identity>,
+    /// It may become loadable without changing itself: the loader missed something.
+    seen_wants: bool,
+    known_bad: Vec<Digest>,
+    on_event: Option<EventCallback>,
+    /// What has happened and was not told yet.
+    events: VecDeque<Event>,
+    preparing_since: Instant,
+    /// What the last transfer did, until it is told.
+    transfer: Option<(u32, StateReport)>,
+    /// The version that was called last.
+    called: Option<u32>,
+    failed: Option<FailureCode>,
+    steps: u64,
+    closed: bool,
+    installed: Installed,
+}
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// The guest ran and returned this; it is not negative.
+    Ran(i32),
+    /// A version failed with this code, as an [`Event::Fault`] tells in full. If one before it worked, that one runs
+    /// with the next step.
+    Failed(FailureCode),
+    /// No version can run; a build that can is loaded when it is there.
+    Idle,
+}
+
+impl Plugin {
+    /// Starts to open the library at `path`.
+    ///
+    /// ```no_run
+    /// use reloader::{Plugin, Step};
+    ///
+    /// let mut plugin = Plugin::builder("target/debug/libguest.so")
+    ///     .on_event(|event| println!("{event:?}"))
+    ///     .open()?;
+    /// while plugin.step() != Step::Ran(1) {
+    ///     std::thread::sleep(std::time::Duration::from_millis(16));
+    /// }
+    /// plugin.close();
+    /// # Ok::<(), reloader::Error>(())
+    /// ```
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
+    pub(crate) fn open(builder: Builder) -> Result<Self, Error> {
+        let Builder { path, options, on_event } = builder;
+        // A relative path means the same file after the host has changed its directory.
+        let path = std::path::absolute(&path)
+            .map_err(|error| Error::io("the path cannot be made absolute", &path, error))?;
+        check_file(&path, options.may_be_missing)?;
+        let root = options.temporary.clone().unwrap_or_else(std::env::temp_dir);
+        let stage = Stage::below(&root)?;
+        let installed = crash_guard::install(crash_guard::Config::new()).map_err(|error| {
+            Error::new(ErrorKind::Guard, "the fault handlers cannot be installed").because(error)
+        })?;
+        Ok(Self {
+            notice: Notice::new(&path, options.watch),
+            machine: Machine::new(options.history),
+            versions: Vec::new(),
+            lingering: Vec::new(),
+            context: Box::new(Context {
+                host: AtomicPtr::default(),
+                userdata: AtomicPtr::default(),
+                version: 0,
+                failure: FailureCode::NONE,
+                next_version: 1,
+                last_working_version: 0,
+            }),
+            caller: Caller::new(options.deadline),
+            stage,
+            seen: None,
+            seen_wants: false,
+            known_bad: Vec::new(),
+            on_event,
+            events: VecDeque::new(),
+            preparing_since: Instant::now(),
+            transfer: None,
+            called: None,
+            failed: None,
+            steps: 0,
+            closed: false,
+            installed,
+            path,
+            options,
+        })
+    }
+
+    /// Runs the guest once; before that, a new build takes over, or after a failure the last version that worked.
+    ///
+    /// Without news this costs an atomic load and a guarded call.
+    #[inline]
+    pub fn step(&mut self) -> Step {
+        if self.notice.has_news() { self.step_after(true) } else { self.step_without_check() }
+    }
+
+    /// Runs the guest once without looking for a new build.
+    #[inline]
+    pub fn step_without_check(&mut self) -> Step {
+        // The one that runs stands last.
+        let Some(version) = self.versions.last() else { return self.step_after(false) };
+        if self.machine.running() != Some(version.number()) {
+            return self.step_after(false);
+        }
+        // The machine would ask for just this call, and a guest that returns well changes nothing in it.
+        match version.call(&mut self.context, Operation::Step) {
+            Ok(value) if value >= 0 => {
+                self.steps += 1;
+                Step::Ran(value)
+            }
+            result => self.step_failed(result),
+        }
+    }
+
+    /// Looks for a new build with the next step, whatever has been noticed.
+    pub fn check(&mut self) {
+        self.notice.look();
+    }
+
+    /// Goes back to a version of the history, with the state that it was left with.
+    ///
+    /// # Errors
+    /// When there is no such version, or when it fails to load; then the last version that worked takes over with the
+    /// next step.
+    pub fn roll_back_to(&mut self, version: u32) -> Result<(), Error> {
+        let action = self.machine.begin(Request::RollBack { to: version });
+        match self.perform(action) {
+            Outcome::RolledBack => Ok(()),
+            Outcome::Failed => {
+                let message = format!("version {version} failed when it was loaded again");
+                Err(Error::new(ErrorKind::RollbackFailed, message).at(&self.path))
+            }
+            _ => {
+                let history = self.history();
+                let message = format!("no version {version} to go back to; there are {history:?}");
+                Err(Error::new(ErrorKind::NoVersion, message).at(&self.path))
+            }
+        }
+    }
+
+    /// The version that runs, or that runs again with the next step.
+    pub fn version(&self) -> Option<u32> {
+        self.machine.current()
+    }
+
+    /// The versions that can be gone back to, oldest first.
+    pub fn history(&self) -> Vec<u32> {
+        self.machine.history().collect()
+    }
+
+    /// How many steps the versions made altogether.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The library that is reloaded.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the guest is given with each call.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Gives the guest a pointer of the host's, which it finds in each call from now on.
+    pub fn set_userdata(&mut self, userdata: *mut std::ffi::c_void) {
+        self.context.userdata.store(userdata, Ordering::Relaxed);
+    }
+
+    /// The state of the running version as a value.
+    ///
+    /// # Errors
+    /// When no version runs.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot::of(self.current()?))
+    }
+
+    /// Puts a state back into the running version, variable by variable.
+    ///
+    /// # Errors
+    /// When no version runs.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<StateReport, Error> {
+        Ok(snapshot.restore(self.current()?))
+    }
+
+    /// Calls the running version for `CR_CLOSE` and unloads everything.
+    ///
+    /// Dropping the plugin does the same.
+    pub fn close(mut self) {
+        self.shut();
+    }
+
+    fn current(&self) -> Result<&Version, Error> {
+        self.machine
+            .running()
+            .and_then(|number| self.find(number))
+            .ok_or_else(|| Error::new(ErrorKind::NoVersion, "no version is running").at(&self.path))
+    }
+
+    fn find(&self, number: u32) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number() == number)
+    }
+
+    #[cold]
+    fn step_failed(&mut self, result: Result<i32, Fault>) -> Step {
+        match self.machine.begin(Request::Step { news: false }) {
+            Action::Call { version, operation } => {
+                let answer = self.called(version, operation, result);
+                let action = self.machine.answer(answer);
+                self.finish_step(action)
+            }
+            action => self.finish_step(action),
+        }
+    }
+
+    #[cold]
+    fn step_after(&mut self, news: bool) -> Step {
+        let news = news && self.is_new_build();
+        let action = self.machine.begin(Request::Step { news });
+        self.finish_step(action)
+    }
+
+    fn finish_step(&mut self, action: Action) -> Step {
+        match self.perform(action) {
+            Outcome::Ran(value) => Step::Ran(value),
+            Outcome::Failed => Step::Failed(self.failed.unwrap_or(FailureCode::OTHER)),
+            _ => Step::Idle,
+        }
+    }
+
+    /// Asks the file itself whether it is another than the last one looked at.
+    fn is_new_build(&mut self) -> bool {
+        self.notice.looking();
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) => self.seen_wants || self.seen != Some(sys::identity(&metadata)),
+            // Gone for the moment; its return is news.
+            Err(_) => false,
+        }
+    }
+
+    /// Does what the machine says until the request is finished.
+    fn perform(&mut self, mut action: Action) -> Outcome {
+        loop {
+            let answer = match action {
+                Action::Finish(outcome) => return outcome,
+                Action::Prepare { version } => self.prepare(version),
+                Action::Call { version, operation } => self.call(version, operation),
+                Action::Carry { from, to } => self.carry(from, to),
+                Action::Revert { to } => self.revert(to),
+                Action::Retire { version, cause } => self.retire(version, cause),
+            };
+            action = self.machine.answer(answer);
+            // Only now: a callback may panic, and the machine must know what has been done.
+            self.tell_all();
+        }
+    }
+
+    fn prepare(&mut self, number: u32) -> Answer {
+        self.preparing_since = Instant::now();
+        let loading = Loading {
+            source: &self.path,
+            number,
+            options: &self.options,
+            stage: &self.stage,
+            caller: &self.caller,
+            known_bad: &self.known_bad,
+        };
+        let policy = self.options.state;
+        let running = self.machine.current().and_then(|number| self.find(number));
+        let accept = |new: &state::StateMap| {
+            running.and_then(|running| state::refusal(policy, running.state(), new))
+        };
+        let result = Version::prepare(&loading, accept);
+        self.notice.await_build(matches!(result, Err(Unready::BeingWritten)));
+        self.seen_wants = false;
+        match result {
+            Ok(version) => {
+                self.seen = Some(version.identity());
+                self.versions.push(version);
+                Answer::Prepared
+            }
+            Err(Unready::BeingWritten) => {
+                self.seen = None;
+                Answer::NotReady
+            }
+            Err(Unready::Refused(kind, reason, identity)) => {
+                self.seen = identity.or_else(|| self.identity_now());
+                // What it misses may appear beside it.
+                self.seen_wants = kind == RefusalKind::Loader;
+                self.tell(Event::Refused(Refusal { version: number, kind, reason }));
+                self.context.failure = FailureCode::BAD_IMAGE;
+                Answer::NotReady
+            }
+            Err(Unready::Faulted(during, fault, place, identity, digest)) => {
+                self.seen = Some(identity);
+                self.known_bad.extend(digest);
+                let cause = Cause::Fault(Box::new(fault));
+                self.fail(Failure { version: number, during, cause, place });
+                Answer::Broken
+            }
+        }
+    }
+
+    fn identity_now(&self) -> Option<Identity> {
+        std::fs::metadata(&self.path).ok().map(|metadata| sys::identity(&metadata))
+    }
+
+    fn call(&mut self, number: u32, operation: Operation) -> Answer {
+        if operation == Operation::Unload {
+            self.tell(Event::BeforeUnload { version: number });
+            self.tell_all();
+        }
+        self.context.version = number;
+        self.context.next_version = self.machine.next();
+        let Some(at) = self.versions.iter().position(|version| version.number() == number) else {
+            return Answer::Faulted;
+        };
+        let result = self.versions[at].call(&mut self.context, operation);
+        let answer = self.called(number, operation, result);
+        if matches!(answer, Answer::Returned(value) if value >= 0) {
+            self.worked(number, operation);
+        }
+        answer
+    }
+
+    fn worked(&mut self, number: u32, operation: Operation) {
+        match operation {
+            Operation::Load => {
+                let took = self.preparing_since.elapsed();
+                self.context.failure = FailureCode::NONE;
+                // The one that runs stands last.
+                if let Some(at) = self.versions.iter().position(|v| v.number() == number) {
+                    let version = self.versions.remove(at);
+                    self.versions.push(version);
+                }
+                match self.transfer.take() {
+                    Some((0, _)) => self.tell(Event::Loaded { version: number, took }),
+                    Some((from, state)) => {
+                        self.tell(Event::Reloaded { version: number, from, took, state });
+                    }
+                    // It was here before, and its return has been told.
+                    None => {}
+                }
+            }
+            Operation::Step => {
+                self.steps += 1;
+                self.context.last_working_version = number;
+            }
+            Operation::Unload | Operation::Close => {}
+        }
+    }
+
+    /// Takes note of how a call went.
+    fn called(&mut self, number: u32, operation: Operation, result: Result<i32, Fault>) -> Answer {
+        self.called = Some(number);
+        let (answer, cause) = match result {
+            Ok(value) if value >= 0 => return Answer::Returned(value),
+            Ok(value) => (Answer::Returned(value), Cause::Returned(value)),
+            Err(fault) => (Answer::Faulted, Cause::Fault(Box::new(fault))),
+        };
+        let place = match (&cause, self.find(number)) {
+            (Cause::Fault(fault), Some(version)) => version.place_of(fault),
+            _ => None,
+        };
+        self.transfer = None;
+        self.fail(Failure { version: number, during: operation.into(), cause, place });
+        answer
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let code = failure.code();
+        self.failed = Some(code);
+        self.context.failure = code;
+        self.tell(Event::Fault(failure));
+    }
+
+    fn carry(&mut self, from: Option<u32>, to: u32) -> Answer {
+        let Some(to) = self.versions.iter().position(|version| version.number() == to) else {
+            return Answer::Done;
+        };
+        let from = from.and_then(|from| self.versions.iter().position(|v| v.number() == from));
+        let Some(from) = from else {
+            self.transfer = Some((0, StateReport::default()));
+            return Answer::Done;
+        };
+        let target = &self.versions[to];
+        let others = others(&self.versions, &self.lingering, target);
+        let exits = sys::take_exits(target.range());
+        let mut carried = state::carry(
+            self.options.state,
+            &self.versions[from],
+            target,
+            &others,
+            self.search_limit(),
+            |place| target.destroy_fresh(&exits, place),
+        );
+        sys::return_exits(exits);
+        let number = self.versions[from].number();
+        carried.reach.merge(self.relink_userdata(to));
+        self.versions[from].gave_away(carried.sources);
+        self.versions[to].set_reach(carried.reach);
+        self.transfer = Some((number, carried.report));
+        Answer::Done
+    }
+
+    fn revert(&mut self, number: u32) -> Answer {
+        let from = self.called.unwrap_or(number);
+        self.context.version = number;
+        self.transfer = None;
+        if let Some(to) = self.versions.iter().position(|version| version.number() == number) {
+            let target = &self.versions[to];
+            let others = others(&self.versions, &self.lingering, target);
+            let mut reach = state::relink(target, &others, self.search_limit());
+            reach.merge(self.relink_userdata(to));
+            self.versions[to].takes_back();
+            self.versions[to].set_reach(reach);
+        }
+        self.tell(Event::RolledBack { version: number, from });
+        Answer::Done
+    }
+
+    /// The guest may have left a pointer to something of its own in the context.
+    fn relink_userdata(&self, to: usize) -> state::Reach {
+        let target = &self.versions[to];
+        let others = others(&self.versions, &self.lingering, target);
+        let start = self.context.userdata.as_ptr() as usize;
+        let range = start..start + size_of::<usize>();
+        state::relink_word(target, &others, range, "userdata", self.search_limit())
+    }
+
+    fn search_limit(&self) -> usize {
+        self.options.search_limit
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    fn tell_all(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            if let Some(callback) = &mut self.on_event {
+                callback(&event);
+            }
+        }
+    }
+
+    fn shut(&mut self) {
+        if self.closed {
+            return;
+        }
+        let version = self.machine.running().or(self.called);
+        let action = self.machine.begin(Request::Close);
+        let outcome = self.perform(action);
+        self.closed = outcome == Outcome::Closed;
+        self.tell(Event::Closed { version, steps: self.steps });
+        self.tell_all();
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("path", &self.path)
+            .field("version", &self.version())
+            .field("history", &self.history())
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+fn others<'a>(
+    versions: &'a [Version],
+    lingering: &'a [Version],
+    target: &Version,
+) -> Vec<&'a Version> {
+    let number = target.number();
+    versions.iter().chain(lingering).filter(|version| version.number() != number).collect()
+}
+
+/// Tells a mistaken path from a build that is merely bad.
+fn check_file(path: &Path, may_be_missing: bool) -> Result<(), Error> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if may_be_missing && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(());
+        }
+        Err(error) => {
+            let what = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "there is no such file; build it first, or allow it to be missing"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "a directory on the way may not be searched; check its permissions"
+                }
+                _ => "the file cannot be looked at",
+            };
+            return Err(Error::io(what, path, error));
+        }
+    };
+    if !metadata.is_file() {
+        let what = "this is not a regular file; name the library itself";
+        return Err(Error::new(ErrorKind::NotAFile, what).at(path));
+    }
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|error| Error::io("the file cannot be read; check its permissions", path, error))
+}

@@ -1,0 +1,197 @@
+//! Private copies of builds.
+//!
+//! A version is loaded from a copy, so that the build may be overwritten while it runs. The copies of a process lie in a
+//! directory of its own, of mode 0700, which it holds a lock on; a directory whose lock is free belonged to a process
+//! that is gone, and is cleared away by the next one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::error::{Error, ErrorKind};
+use crate::sys;
+
+/// The directory of this process below one temporary directory.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    directory: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+    /// A forked child has the same directory and must not remove it.
+    process: u32,
+    /// Whether copies that share blocks are worth trying here.
+    reflinks: AtomicBool,
+}
+
+/// A copy of a build; the file goes with it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    path: PathBuf,
+    identity: Identity,
+    stage: Arc<Stage>,
+}
+
+/// What tells one build from the next.
+pub(crate) type Identity = [u64; 7];
+
+/// Why there is no copy.
+#[derive(Debug)]
+pub(crate) enum NotStaged {
+    /// The build is still being written, or was replaced meanwhile.
+    Changing,
+    /// The build cannot be read: what was tried, and why it failed.
+    Unreadable(io::Error),
+    /// The copy cannot be written.
+    Unwritable(PathBuf, io::Error),
+}
+
+const PREFIX: &str = "reloader-";
+/// Not yet locked; never cleared away, for its owner may be about to lock it.
+const UNFINISHED: &str = ".reloader-";
+const LOCK: &str = "lock";
+
+static STAGES: Mutex<Vec<(PathBuf, Weak<Stage>)>> = Mutex::new(Vec::new());
+static COPIES: AtomicU64 = AtomicU64::new(0);
+
+impl Stage {
+    /// This process's directory below `root`, made if there is none yet.
+    pub(crate) fn below(root: &Path) -> Result<Arc<Self>, Error> {
+        let mut stages = STAGES.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.retain(|(_, stage)| stage.strong_count() > 0);
+        let known = stages.iter().find(|(known, _)| known == root);
+        if let Some(stage) = known.and_then(|(_, stage)| stage.upgrade())
+            && stage.process == sys::process()
+        {
+            return Ok(stage);
+        }
+        clear_abandoned(root);
+        let stage = Arc::new(Self::make(root).map_err(|error| {
+            Error::new(
+                ErrorKind::TemporaryDirectory,
+                "no directory for the private copies can be made here; choose another with temp_dir",
+            )
+            .at(root)
+            .because(error)
+        })?);
+        stages.push((root.to_owned(), Arc::downgrade(&stage)));
+        Ok(stage)
+    }
+
+    fn make(root: &Path) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&root)?;
+        let lock = File::create_new(unfinished.path().join(LOCK))?;
+        if !sys::try_lock(&lock)? {
+            return Err(io::Error::other("somebody else has locked the new directory"));
+        }
+        let name = unfinished.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let suffix = name.strip_prefix(UNFINISHED).unwrap_or(name);
+        let directory = root.join(format!("{PREFIX}{}-{suffix}", sys::process()));
+        fs::rename(unfinished.path(), &directory)?;
+        // Nothing is there any more under the old name.
+        let _moved = unfinished.keep();
+        Ok(Self {
+            directory,
+            _lock: lock,
+            process: sys::process(),
+            reflinks: AtomicBool::new(true),
+        })
+    }
+
+    /// Copies the build at `source`, under a name that no other copy of this process has ever had: the loader knows its
+    /// libraries by name.
+    pub(crate) fn copy(self: &Arc<Self>, source: &Path, version: u32) -> Result<Staged, NotStaged> {
+        let metadata = fs::metadata(source).map_err(NotStaged::Unreadable)?;
+        if !metadata.is_file() {
+            return Err(NotStaged::Unreadable(io::Error::other("not a regular file")));
+        }
+        let mut original = File::open(source).map_err(NotStaged::Unreadable)?;
+        let metadata = original.metadata().map_err(NotStaged::Unreadable)?;
+        if metadata.len() == 0 || sys::being_written(&original) == Some(true) {
+            return Err(NotStaged::Changing);
+        }
+        let identity = sys::identity(&metadata);
+        let path = self.directory.join(copy_name(source, version));
+        // From here on the copy goes when this does.
+        let staged = Staged { path, identity, stage: Arc::clone(self) };
+        self.fill(source, &mut original, &staged.path)
+            .map_err(|error| NotStaged::Unwritable(staged.path.clone(), error))?;
+        match fs::metadata(source) {
+            Ok(now) if sys::identity(&now) == identity => Ok(staged),
+            _ => Err(NotStaged::Changing),
+        }
+    }
+
+    fn fill(&self, source: &Path, original: &mut File, path: &Path) -> io::Result<()> {
+        if self.reflinks.load(Ordering::Relaxed) {
+            if reflink_copy::reflink(source, path).is_ok() {
+                return Ok(());
+            }
+            self.reflinks.store(false, Ordering::Relaxed);
+        }
+        let mut copy = File::create_new(path)?;
+        io::copy(original, &mut copy)?;
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.process == sys::process() {
+            // What cannot be removed now is cleared away by the next process.
+            drop(fs::remove_dir_all(&self.directory));
+        }
+    }
+}
+
+impl Staged {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The identity of the build that it is a copy of.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.stage.process == sys::process() {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// `libguest.so` becomes `libguest.v3-17.so`: debuggers and people know it again.
+fn copy_name(source: &Path, version: u32) -> PathBuf {
+    let unique = COPIES.fetch_add(1, Ordering::Relaxed);
+    let mut name = source.file_stem().unwrap_or(source.as_os_str()).to_owned();
+    name.push(format!(".v{version}-{unique}"));
+    // A long name with a number more may be too long for the file system.
+    let mut name =
+        if name.len() > 200 { format!("guest.v{version}-{unique}").into() } else { name };
+    if let Some(extension) = source.extension().filter(|extension| extension.len() < 32) {
+        name.push(".");
+        name.push(extension);
+    }
+    PathBuf::from(name)
+}
+
+/// Removes the directories of processes that are gone.
+fn clear_abandoned(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
+            && entry.metadata().is_ok_and(|metadata| sys::is_own_directory(&metadata));
+        if !ours {
+            continue;
+        }
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if sys::try_lock(&lock).unwrap_or(false) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Words that lead into the images of other versions, and the same words made to lead into this one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::atlas::Atlas;
+use super::heap::Heap;
+use super::report::Untranslated;
+use crate::sys;
+use crate::version::Version;
+
+/// What came of a [`relink`].
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) translated: usize,
+    pub(crate) untranslated: Vec<Untranslated>,
+    /// The versions whose images are still led into.
+    pub(crate) needs: BTreeSet<u32>,
+    /// The whole heap that hangs on the state was looked at.
+    pub(crate) complete: bool,
+}
+
+impl Reach {
+    /// Both together.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.translated += other.translated;
+        self.untranslated.extend(other.untranslated);
+        self.needs.extend(other.needs);
+        self.complete &= other.complete;
+    }
+}
+
+/// At most this many untranslated words are described.
+const DESCRIBED: usize = 64;
+/// What is read at once; small enough to stay in the processor's nearer caches.
+const PIECE: usize = 32 << 10;
+const WORD: usize = size_of::<usize>();
+
+/// Looks through a version's whole state, and the heap that hangs on it, for words that lead into the images of
+/// `others`, and makes them lead to the same thing in `target`.
+pub(crate) fn relink(target: &Version, others: &[&Version], search_limit: usize) -> Reach {
+    let mut relinker = Relinker::new(target, others, search_limit);
+    for variable in &target.state().variables {
+        let range = target.place(variable.address, variable.size);
+        relinker.look_through(&range, |at| format!("{}+{:#x}", variable.name, at - range.start));
+    }
+    relinker.finish()
+}
+
+/// The same for one stretch of memory and what hangs on it.
+pub(crate) fn relink_word(
+    target: &Version,
+    others: &[&Version],
+    range: Range<usize>,
+    name: &str,
+    search_limit: usize,
+) -> Reach {
+    let mut relinker = Relinker::new(target, others, search_limit);
+    relinker.look_through(&range, |_| name.to_owned());
+    relinker.finish()
+}
+
+/// A search under way.
+pub(crate) struct Relinker<'a> {
+    target: &'a Version,
+    others: &'a [&'a Version],
+    /// From the lowest to the highest address of the other images: most words lie outside.
+    span: Range<usize>,
+    atlases: BTreeMap<u32, Option<Atlas>>,
+    heap: Heap,
+    piece: Vec<u8>,
+    reach: Reach,
+}
+
+impl<'a> Relinker<'a> {
+    pub(crate) fn new(target: &'a Version, others: &'a [&'a Version], search_limit: usize) -> Self {
+        let images = others.iter().map(|version| version.range().clone());
+        let span = images.clone().fold(usize::MAX..0, |span, image| {
+            span.start.min(image.start)..span.end.max(image.end)
+        });
+        Self {
+            target,
+            others,
+            span,
+            atlases: BTreeMap::new(),
+            heap: Heap::new(images.chain([target.range().clone()]).collect(), search_limit),
+            piece: vec![0; PIECE],
+            reach: Reach::default(),
+        }
+    }
+
+    /// Looks at every aligned word of `range`; `name` says what lies at an address in it.
+    pub(crate) fn look_through(&mut self, range: &Range<usize>, name: impl Fn(usize) -> String) {
+        let mut piece = std::mem::take(&mut self.piece);
+        let mut from = range.start.next_multiple_of(WORD);
+        while from < range.end {
+            let length = (range.end - from).min(piece.len()) & !(WORD - 1);
+            let Some(part) = piece.get_mut(..length).filter(|part| !part.is_empty()) else { break };
+            if !sys::read(from, part) {
+                break;
+            }
+            for (index, word) in part.chunks_exact(WORD).enumerate() {
+                let Ok(word) = <[u8; WORD]>::try_from(word) else { continue };
+                let word = usize::from_ne_bytes(word);
+                if word == 0 {
+                    continue;
+                }
+                if self.span.contains(&word) {
+                    self.translate(from + index * WORD, word, &name);
+                }
+                self.heap.follow(word);
+            }
+            from += length;
+        }
+        self.piece = piece;
+    }
+
+    /// Looks through the heap that hangs on what was looked at, and ends.
+    pub(crate) fn finish(mut self) -> Reach {
+        while let Some(block) = self.heap.next() {
+            self.look_through(&block, |at| {
+                format!("heap block {:#x}+{:#x}", block.start, at - block.start)
+            });
+        }
+        self.reach.complete = !self.heap.is_cut_short();
+        self.reach
+    }
+
+    fn translate(&mut self, at: usize, word: usize, name: &impl Fn(usize) -> String) {
+        let Some(origin) = self.others.iter().find(|version| version.range().contains(&word))
+        else {
+            return;
+        };
+        let described = self.atlas(origin).and_then(|atlas| atlas.describe(word));
+        let resolved =
+            described.as_ref().and_then(|target| self.atlas(self.target)?.resolve(target));
+        if let Some(address) = resolved
+            && sys::write(at, &address.to_ne_bytes())
+        {
+            self.reach.translated += 1;
+            return;
+        }
+        self.reach.needs.insert(origin.number());
+        if self.reach.untranslated.len() < DESCRIBED {
+            self.reach.untranslated.push(Untranslated {
+                at: name(at),
+                target: match described {
+                    Some(target) => target.describe(),
+                    None => format!("offset {:#x}", word - origin.range().start),
+                },
+                version: origin.number(),
+            });
+        }
+    }
+
+    fn atlas(&mut self, version: &Version) -> Option<&Atlas> {
+        self.atlases.entry(version.number()).or_insert_with(|| version.atlas()).as_ref()
+    }
+}

@@ -1,0 +1,186 @@
+//! The state of one version becomes that of the next.
+
+use std::ops::Range;
+
+use super::correlate::correlate;
+use super::relink::{Reach, Relinker};
+use super::report::{Refused, Resized, StateReport};
+use super::variables::{StateMap, Variable};
+use crate::builder::StatePolicy;
+use crate::sys;
+use crate::version::Version;
+
+/// Why a build is refused under a policy that asks for like sections; nothing has been touched yet.
+pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Option<String> {
+    let size = |section: &Range<u64>| section.end - section.start;
+    let sizes = |map: &StateMap| map.sections.iter().map(size).collect::<Vec<_>>();
+    let fits = match policy {
+        StatePolicy::BySymbol | StatePolicy::Off => return None,
+        StatePolicy::Identical => old.sections == new.sections,
+        StatePolicy::SameSize => sizes(old) == sizes(new),
+        StatePolicy::Fits => {
+            let (old, new) = (sizes(old), sizes(new));
+            old.len() <= new.len() && old.iter().zip(&new).all(|(old, new)| old <= new)
+        }
+    };
+    (!fits).then(|| {
+        format!(
+            "the state sections are {:x?} and were {:x?}, which the policy {policy:?} does not allow",
+            new.sections, old.sections
+        )
+    })
+}
+
+/// Carries the state of `from` into `to`, whose constructors have run and nothing else.
+///
+/// `fresh` is called with each place in `to` that is about to be overwritten, so that what was constructed there can be
+/// destroyed first. `others` are the versions, `from` among them, whose images may be led into.
+pub(crate) fn carry(
+    policy: StatePolicy,
+    from: &Version,
+    to: &Version,
+    others: &[&Version],
+    search_limit: usize,
+    mut fresh: impl FnMut(&Range<usize>),
+) -> Carried {
+    let mut carried = Carried::default();
+    let report = &mut carried.report;
+    let moves = match policy {
+        StatePolicy::Off => return carried,
+        StatePolicy::BySymbol => by_symbol(from.state(), to.state(), report),
+        _ => by_section(from.state(), to.state(), report),
+    };
+    let mut relinker = Relinker::new(to, others, search_limit);
+    for Move { name, old, new, size } in moves {
+        let source = from.place(old, size);
+        let target = to.place(new, size);
+        fresh(&to.place(new, size));
+        if !copy(&source, &target, |piece| {
+            relinker.look_through(&piece, |at| format!("{name}+{:#x}", at - target.start));
+        }) {
+            report
+                .refused
+                .push(Refused { name, reason: "its memory is not accessible".to_owned() });
+            continue;
+        }
+        report.bytes += size;
+        carried.sources.push(source);
+        carried.targets.push(target);
+    }
+    let reach = relinker.finish();
+    report.translated = reach.translated;
+    report.untranslated.clone_from(&reach.untranslated);
+    carried.reach = reach;
+    carried
+}
+
+/// What [`carry`] did.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    pub(crate) report: StateReport,
+    pub(crate) reach: Reach,
+    /// The memory of the old version whose content lives on elsewhere, and where.
+    pub(crate) sources: Vec<Range<usize>>,
+    pub(crate) targets: Vec<Range<usize>>,
+}
+
+/// A stretch of state to be copied, by image addresses.
+struct Move {
+    name: String,
+    old: u64,
+    new: u64,
+    size: u64,
+}
+
+fn by_symbol(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<Move> {
+    let matched = correlate(&old.variables, &new.variables);
+    let mut moves = Vec::new();
+    for (before, after) in matched.pairs {
+        let (Some(before), Some(after)) = (old.variables.get(before), new.variables.get(after))
+        else {
+            continue;
+        };
+        let name = after.name.clone();
+        if before.size != after.size {
+            if before.whole || after.whole {
+                report.refused.push(Refused {
+                    name,
+                    reason: format!(
+                        "its variables have no names (stripped) and its size changed from {} to {} bytes",
+                        before.size, after.size
+                    ),
+                });
+                continue;
+            }
+            report.resized.push(Resized { name: name.clone(), from: before.size, to: after.size });
+        } else {
+            report.carried.push(name.clone());
+        }
+        let size = before.size.min(after.size);
+        moves.push(Move { name: name.clone(), old: before.address, new: after.address, size });
+        if let (Some(old), Some(new)) = (before.constructed, after.constructed) {
+            let name = format!("guard of {name}");
+            moves.push(Move { name, old, new, size: GUARD });
+        }
+    }
+    let names = |variables: &[Variable], indices: &[usize]| -> Vec<String> {
+        indices.iter().filter_map(|&index| variables.get(index)).map(|v| v.name.clone()).collect()
+    };
+    report.new = names(&new.variables, &matched.new);
+    report.dropped = names(&old.variables, &matched.dropped);
+    let several = "several variables of the new version go by this name, the compiler's numbering has changed";
+    report.refused.extend(
+        names(&old.variables, &matched.ambiguous)
+            .into_iter()
+            .map(|name| Refused { name, reason: several.to_owned() }),
+    );
+    if new.headerless && !old.variables.is_empty() {
+        report.refused.push(Refused {
+            name: crate::contract::STATE_SECTION.to_owned(),
+            reason: "the new build has no section headers, so its state cannot be found; keep them when stripping"
+                .to_owned(),
+        });
+    }
+    moves
+}
+
+/// The size of a guard variable (Itanium C++ ABI, 2.8): 64 bits.
+const GUARD: u64 = 8;
+
+fn by_section(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<Move> {
+    let mut moves = Vec::new();
+    for (old, new) in old.sections.iter().zip(&new.sections) {
+        let name = crate::contract::STATE_SECTION.to_owned();
+        let (from, to) = (old.end - old.start, new.end - new.start);
+        if from == to {
+            report.carried.push(name.clone());
+        } else {
+            report.resized.push(Resized { name: name.clone(), from, to });
+        }
+        moves.push(Move { name, old: old.start, new: new.start, size: from.min(to) });
+    }
+    moves
+}
+
+/// What is copied at once, and looked through while it is still in the cache.
+const PIECE: usize = 128 << 10;
+
+fn copy(
+    source: &Range<usize>,
+    target: &Range<usize>,
+    mut copied: impl FnMut(Range<usize>),
+) -> bool {
+    let length = source.len().min(target.len());
+    let mut buffer = vec![0; length.min(PIECE)];
+    let mut done = 0;
+    while done < length {
+        let size = (length - done).min(buffer.len());
+        let Some(part) = buffer.get_mut(..size) else { return false };
+        if !sys::read(source.start + done, part) || !sys::write(target.start + done, part) {
+            return false;
+        }
+        copied(target.start + done..target.start + done + size);
+        done += size;
+    }
+    true
+}

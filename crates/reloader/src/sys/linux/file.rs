@@ -1,0 +1,84 @@
+//! Files: their identity, their locks, whether somebody still writes them.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+
+/// What tells one build from the next: device, inode, size, times of modification and of change, in nanoseconds.
+pub(crate) fn identity(metadata: &Metadata) -> [u64; 7] {
+    [
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime() as u64,
+        metadata.mtime_nsec() as u64,
+        metadata.ctime() as u64,
+        metadata.ctime_nsec() as u64,
+    ]
+}
+
+/// `fcntl`'s command that chooses the signal of a lease (fcntl.h of Linux); libc lacks it.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether a process still has the file open for writing; `None` where the system does not tell.
+///
+/// The kernel grants a read lease only on a file that nobody has open, or mapped, for writing (`fcntl(2)`, "Leases").
+/// Somebody who opens it during the few microseconds of the lease is delayed until it is given back, and the notice of
+/// that, a signal, is directed to SIGURG, which is ignored by default.
+pub(crate) fn being_written(file: &File) -> Option<bool> {
+    let descriptor = file.as_raw_fd();
+    // SAFETY: `fcntl` on a descriptor that `file` keeps open; these commands take integers.
+    let lease = unsafe {
+        if libc::fcntl(descriptor, F_SETSIG, libc::SIGURG) != 0 {
+            return None;
+        }
+        libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    if lease == 0 {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_UNLCK) };
+        return Some(false);
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN) => Some(true),
+        _ => None,
+    }
+}
+
+/// Takes the file's lock for as long as the file is open; false where another process has it.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: `flock` on a descriptor that `file` keeps open.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// Whether this is a directory, not a link to one, of the user that this process makes files as.
+pub(crate) fn is_own_directory(metadata: &Metadata) -> bool {
+    // SAFETY: no arguments, cannot fail.
+    metadata.is_dir() && metadata.uid() == unsafe { libc::geteuid() }
+}
+
+/// A part of a path as the image spells it.
+pub(crate) fn file_name(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_owned())
+}
+
+/// This process, which a fork changes.
+pub(crate) fn process() -> u32 {
+    std::process::id()
+}
+
+/// Maps a file that nobody else changes: a private copy.
+pub(crate) fn map(file: &File) -> io::Result<memmap2::Mmap> {
+    // SAFETY: the callers pass a copy in the process's own directory of mode 0700, which is changed only while it is not
+    // mapped; it is never truncated.
+    unsafe { memmap2::Mmap::map(file) }
+}

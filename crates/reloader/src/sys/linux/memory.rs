@@ -1,0 +1,35 @@
+//! Memory by address, through the fault guard's probes: an address that is not mapped is an answer, not a crash.
+
+use crash_guard::probe;
+
+/// Copies `buffer.len()` bytes from `address`; false, with part of it copied, where they are not readable.
+#[must_use]
+pub(crate) fn read(address: usize, buffer: &mut [u8]) -> bool {
+    probe::copy(address, buffer) == buffer.len()
+}
+
+/// Writes `bytes` to `address`; false, with part of it written, where that is not writable.
+///
+/// Callers pass the state of a version that is mapped and not running, or a word that they have just read.
+#[must_use]
+pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
+    // SAFETY: see above: the bytes belong to the guest, and no Rust reference to them exists.
+    unsafe { probe::write(address, bytes) == bytes.len() }
+}
+
+/// Whether the page of `address` is mapped in any way.
+pub(crate) fn page_is_mapped(address: usize) -> bool {
+    let page = page_size();
+    let mut residency = 0u8;
+    // SAFETY: `mincore` reads no user memory but writes one byte for the one page it is asked about.
+    let result = unsafe {
+        libc::mincore((address & !(page - 1)) as *mut libc::c_void, page, &raw mut residency)
+    };
+    result == 0
+}
+
+pub(super) fn page_size() -> usize {
+    // SAFETY: no pointers; the page size is always known.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}

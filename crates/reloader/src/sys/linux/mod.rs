@@ -1,0 +1,20 @@
+//! Linux with glibc or musl, on x86_64 and aarch64.
+
+mod exits;
+mod file;
+mod loader;
+mod maps;
+mod memory;
+mod thread;
+
+pub(crate) use exits::{Exit, divert, forget_exits, return_exits, take_exits};
+pub(crate) use file::{
+    being_written, file_name, identity, is_own_directory, map, process, try_lock,
+};
+pub(crate) use loader::{
+    Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close,
+    is_loaded, open, symbol,
+};
+pub(crate) use maps::{is_mapped, writable_memory};
+pub(crate) use memory::{page_is_mapped, read, write};
+pub(crate) use thread::thread_inside;

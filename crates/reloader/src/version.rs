@@ -1,0 +1,446 @@
+//! One load of a guest.
+
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crash_guard::{Fault, Installed};
+use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
+
+use crate::builder::Options;
+use crate::contract::{Context, Main, Operation};
+use crate::entry::Caller;
+use crate::event::{During, Memory, Place, RefusalKind};
+use crate::stage::{Identity, NotStaged, Stage, Staged};
+use crate::state::{Reach, StateMap};
+use crate::sys::{self, Exit, Handle, Opening};
+
+mod dependencies;
+mod digest;
+
+pub(crate) use digest::Digest;
+
+/// A loaded version of the guest.
+#[derive(Debug)]
+pub(crate) struct Version {
+    number: u32,
+    staged: Staged,
+    handle: Handle,
+    /// Libraries that were opened for this one because it would not find them from where its copy lies.
+    dependencies: Vec<Handle>,
+    main: Main,
+    caller: Caller,
+    bias: usize,
+    /// The whole image in memory.
+    range: Range<usize>,
+    state: StateMap,
+    finalizers: Vec<usize>,
+    /// The unique symbols that could not be made ordinary.
+    unique: Vec<String>,
+    /// Memory of this version whose content lives on in another.
+    carried_away: Vec<Range<usize>>,
+    /// Where this version's state leads, besides itself.
+    reach: Reach,
+    /// Why it could not be unmapped, as far as that was told.
+    told: Option<Memory>,
+}
+
+/// Why a build did not become a version.
+#[derive(Debug)]
+pub(crate) enum Unready {
+    /// It is still being written.
+    BeingWritten,
+    /// It cannot be loaded; the build as it was seen.
+    Refused(RefusalKind, String, Option<Identity>),
+    /// It faulted.
+    Faulted(During, Fault, Option<Place>, Identity, Option<Digest>),
+}
+
+/// What a build is loaded with.
+pub(crate) struct Loading<'a> {
+    pub(crate) source: &'a Path,
+    pub(crate) number: u32,
+    pub(crate) options: &'a Options,
+    pub(crate) stage: &'a Arc<Stage>,
+    pub(crate) caller: &'a Caller,
+    pub(crate) known_bad: &'a [Digest],
+}
+
+impl Version {
+    /// Checks, copies, maps and constructs the build; `accept` may still refuse its state, before any of its code runs.
+    ///
+    /// On every way out but success nothing of it is left, except what the loader itself keeps of an image that faulted
+    /// inside it.
+    pub(crate) fn prepare(
+        loading: &Loading<'_>,
+        accept: impl FnOnce(&StateMap) -> Option<String>,
+    ) -> Result<Self, Unready> {
+        let staged = loading.stage.copy(loading.source, loading.number).map_err(not_staged)?;
+        let identity = staged.identity();
+        let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
+        let checked = Checked::of(&staged, loading)?;
+        if let Some(reason) = accept(&checked.state) {
+            return Err(refused(RefusalKind::State, reason));
+        }
+        let dependencies = dependencies::open(loading, &checked.dependencies);
+        let close_dependencies = |dependencies: Vec<Handle>| {
+            for dependency in dependencies {
+                // Its destructors are its own; what it does at its end changes nothing here.
+                drop(sys::close(loading.caller, dependency));
+            }
+        };
+        let handle = match sys::open(loading.caller, staged.path()) {
+            Opening::Opened(handle) => handle,
+            Opening::Refused(reason) => {
+                close_dependencies(dependencies);
+                let copy = staged.path().display().to_string();
+                let reason = reason.replace(&copy, &loading.source.display().to_string());
+                return Err(refused(RefusalKind::Loader, explained(reason)));
+            }
+            Opening::Faulted(fault) => {
+                let digest = Digest::of(staged.path());
+                return Err(Unready::Faulted(During::Open, fault, None, identity, digest));
+            }
+        };
+        let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
+        let bias = sys::bias_of(&handle);
+        let (Some(main), Some(bias)) = (main, bias) else {
+            drop(sys::close(loading.caller, handle));
+            close_dependencies(dependencies);
+            let reason = format!("no function {:?} is exported", loading.options.entry);
+            return Err(refused(RefusalKind::BadImage, reason));
+        };
+        let range = shift(&checked.range, bias);
+        let mut version = Self {
+            number: loading.number,
+            staged,
+            handle,
+            dependencies,
+            main,
+            caller: loading.caller.within(range.clone()),
+            bias,
+            range,
+            state: checked.state,
+            finalizers: Vec::new(),
+            unique: checked.unique,
+            carried_away: Vec::new(),
+            reach: Reach { complete: true, ..Reach::default() },
+            told: None,
+        };
+        version.finalizers = version.routines(&checked.finalizers, true);
+        let slots: Vec<usize> =
+            checked.exit_slots.iter().map(|&slot| version.in_memory(slot)).collect();
+        // Where a slot cannot be written, the C library runs those destructors inside `dlclose`.
+        sys::divert(&slots);
+        match version.construct(&checked.initializers) {
+            Ok(()) => Ok(version),
+            Err(fault) => {
+                let place = version.place_of(&fault);
+                let digest = version.digest();
+                // It never ran: nobody is inside, and nothing leads into it.
+                version.abandon(loading.caller);
+                Err(Unready::Faulted(During::Constructor, fault, place, identity, digest))
+            }
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.staged.identity()
+    }
+
+    pub(crate) fn range(&self) -> &Range<usize> {
+        &self.range
+    }
+
+    pub(crate) fn state(&self) -> &StateMap {
+        &self.state
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    pub(crate) fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        Digest::of(self.staged.path())
+    }
+
+    /// A stretch of the image in memory.
+    pub(crate) fn place(&self, address: u64, size: u64) -> Range<usize> {
+        let start = self.in_memory(address);
+        start..start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    #[inline]
+    pub(crate) fn call(&self, context: &mut Context, operation: Operation) -> Result<i32, Fault> {
+        self.caller.operate(self.main, context, operation)
+    }
+
+    /// The places of everything in this version, from the copy it was loaded from.
+    pub(crate) fn atlas(&self) -> Option<crate::state::Atlas> {
+        let file = File::open(self.staged.path()).ok()?;
+        let bytes = sys::map(&file).ok()?;
+        let image = Image::parse(&bytes).ok()?;
+        Some(crate::state::Atlas::of(&image, self.bias))
+    }
+
+    /// The place in the guest's own code that a fault came from.
+    pub(crate) fn place_of(&self, fault: &Fault) -> Option<Place> {
+        let (address, returns) = if self.range.contains(&fault.pc) {
+            (fault.pc, false)
+        } else {
+            let caller = fault.return_addresses.iter().find(|address| self.range.contains(address));
+            (*caller?, true)
+        };
+        struct F {
+            function: Option<String>,
+            file: Option<String>,
+            line: Option<u32>,
+        }
+        let _ = returns;
+        let frame = F { function: None, file: None, line: None };
+        Some(Place { address, function: frame.function, file: frame.file, line: frame.line })
+    }
+
+    /// The content of `sources` lives on in another version.
+    pub(crate) fn gave_away(&mut self, sources: Vec<Range<usize>>) {
+        self.carried_away = sources;
+    }
+
+    /// The version takes its state back: it runs again.
+    pub(crate) fn takes_back(&mut self) {
+        self.carried_away.clear();
+    }
+
+    /// Destroys what the constructors made in `place`, which is about to be overwritten. The registrations stay: what
+    /// comes in will have to be destroyed as well.
+    pub(crate) fn destroy_fresh(&self, exits: &[Exit], place: &Range<usize>) {
+        for exit in exits.iter().filter(|exit| place.contains(&exit.object)) {
+            // If it faults, the object's content leaks; it is overwritten all the same.
+            drop(sys::call_destructor(&self.caller, exit));
+        }
+    }
+
+    /// Runs the destructors: of the objects that still belong to this version, then of the image.
+    pub(crate) fn destruct(&mut self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        // A destructor may register another.
+        for _ in 0..ROUNDS {
+            let exits = sys::take_exits(&self.range);
+            if exits.is_empty() {
+                break;
+            }
+            for exit in exits {
+                let gone = self.carried_away.iter().any(|place| place.contains(&exit.object));
+                if !gone && let Err(fault) = sys::call_destructor(&self.caller, &exit) {
+                    faults.push(fault);
+                }
+            }
+        }
+        for finalizer in std::mem::take(&mut self.finalizers) {
+            if let Err(fault) = sys::call_finalizer(&self.caller, finalizer) {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    /// It failed: its destructors are not run.
+    pub(crate) fn distrust(&mut self) {
+        self.finalizers.clear();
+    }
+
+    /// Whether this reason to stay is news.
+    pub(crate) fn is_news(&mut self, memory: &Memory) -> bool {
+        let news = self
+            .told
+            .as_ref()
+            .is_none_or(|told| std::mem::discriminant(told) != std::mem::discriminant(memory));
+        self.told = Some(memory.clone());
+        news
+    }
+
+    /// Something needs it and there is no later: it stays until the process ends. Only its file goes.
+    pub(crate) fn leave_mapped(self) {
+        sys::forget_exits(&self.range);
+    }
+
+    /// Unmaps the version and says whether it is gone.
+    pub(crate) fn unmap(self, caller: &Caller, installed: &Installed) -> Memory {
+        sys::forget_exits(&self.range);
+        // A guest that has set fault handlers of its own takes them with it.
+        installed.verify_and_repair(self.range.clone());
+        let closed = sys::close(caller, self.handle);
+        for dependency in self.dependencies {
+            drop(sys::close(caller, dependency));
+        }
+        let path: PathBuf = self.staged.path().to_owned();
+        let gone = closed.is_ok()
+            && !sys::is_loaded(&path)
+            && (!sys::page_is_mapped(self.range.start) || !sys::is_mapped(&path));
+        if gone {
+            Memory::Unmapped
+        } else if self.unique.is_empty() {
+            Memory::Held
+        } else {
+            Memory::UniqueSymbols(self.unique)
+        }
+    }
+
+    fn abandon(self, caller: &Caller) {
+        sys::forget_exits(&self.range);
+        drop(sys::close(caller, self.handle));
+        for dependency in self.dependencies {
+            drop(sys::close(caller, dependency));
+        }
+    }
+
+    fn construct(&self, initializers: &Routines) -> Result<(), Fault> {
+        for initializer in self.routines(initializers, false) {
+            sys::call_initializer(&self.caller, initializer)?;
+        }
+        Ok(())
+    }
+
+    /// The functions that the loader would call, in its order: for the start, or reversed for the end.
+    fn routines(&self, routines: &Routines, reversed: bool) -> Vec<usize> {
+        let function = routines.function.map(|function| self.in_memory(function));
+        let mut array = vec![0; routines.array.as_ref().map_or(0, array_size)];
+        if let Some(range) = &routines.array
+            && !sys::read(self.in_memory(range.start), &mut array)
+        {
+            array.clear();
+        }
+        let array = array.chunks_exact(size_of::<usize>()).filter_map(|word| {
+            let function = usize::from_ne_bytes(word.try_into().ok()?);
+            // 0 and -1 are placeholders (System V ABI, "Initialization and Termination Functions").
+            (function != 0 && function != usize::MAX).then_some(function)
+        });
+        let mut all: Vec<usize> = function.into_iter().chain(array).collect();
+        if reversed {
+            all.reverse();
+        }
+        all
+    }
+
+    fn in_memory(&self, address: u64) -> usize {
+        self.bias.wrapping_add(address as usize)
+    }
+}
+
+/// How often destructors may register further ones.
+const ROUNDS: usize = 16;
+/// The most that is read of a list of constructors.
+const LONGEST_ARRAY: u64 = 16 << 20;
+
+fn array_size(range: &Range<u64>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start).min(LONGEST_ARRAY)).unwrap_or(0)
+}
+
+fn shift(range: &Range<u64>, bias: usize) -> Range<usize> {
+    bias.wrapping_add(range.start as usize)..bias.wrapping_add(range.end as usize)
+}
+
+fn not_staged(error: NotStaged) -> Unready {
+    match error {
+        NotStaged::Changing => Unready::BeingWritten,
+        NotStaged::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Unready::BeingWritten
+        }
+        NotStaged::Unreadable(error) => {
+            Unready::Refused(RefusalKind::Staging, format!("it cannot be read: {error}"), None)
+        }
+        NotStaged::Unwritable(path, error) => {
+            let reason = format!("the private copy {} cannot be written: {error}", path.display());
+            Unready::Refused(RefusalKind::Staging, reason, None)
+        }
+    }
+}
+
+/// The loader's words with what can be done about it.
+fn explained(reason: String) -> String {
+    if reason.contains("failed to map segment") {
+        format!(
+            "{reason} (the temporary directory may be mounted noexec: choose another with temp_dir)"
+        )
+    } else {
+        reason
+    }
+}
+
+/// What is known of a build before any of its code runs.
+struct Checked {
+    range: Range<u64>,
+    state: StateMap,
+    initializers: Routines,
+    finalizers: Routines,
+    unique: Vec<String>,
+    exit_slots: Vec<u64>,
+    dependencies: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// Checks the copy and makes the edits that let it load beside its predecessors.
+    fn of(staged: &Staged, loading: &Loading<'_>) -> Result<Self, Unready> {
+        let identity = staged.identity();
+        let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
+        let unwritable = |error: &dyn std::fmt::Display| {
+            let path = staged.path().display();
+            refused(
+                RefusalKind::Staging,
+                format!("the private copy {path} cannot be edited: {error}"),
+            )
+        };
+        let bytes = File::open(staged.path())
+            .and_then(|file| sys::map(&file))
+            .map_err(|error| unwritable(&error))?;
+        let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
+        let image = match verdict(&bytes, &expected) {
+            Verdict::Complete(image) => image,
+            Verdict::Incomplete(_) => return Err(Unready::BeingWritten),
+            Verdict::Unloadable(reason) => {
+                return Err(refused(RefusalKind::BadImage, reason.to_string()));
+            }
+        };
+        let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
+        let copy = plan_load_copy(&image, &options)
+            .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+        let checked = Self {
+            range: image.range().unwrap_or(0..0),
+            state: StateMap::of(&image, loading.options.untagged_bss),
+            initializers: copy.initializers,
+            finalizers: copy.finalizers,
+            unique: Vec::new(),
+            exit_slots: image.imports("__cxa_atexit"),
+            dependencies: dependencies::beside(&image, loading.source),
+        };
+        // The copy is changed through the file: no mapping of it may be left.
+        drop(image);
+        drop(bytes);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(staged.path())
+            .map_err(|error| unwritable(&error))?;
+        copy.plan.apply_to_file(&file, staged.path()).map_err(|error| unwritable(&error))?;
+        drop(file);
+        let known = Digest::matches(staged.path(), loading.known_bad);
+        if known && !loading.options.retry_known_bad {
+            let reason = "this build failed before, and its bytes are the same".to_owned();
+            return Err(refused(RefusalKind::KnownBad, reason));
+        }
+        Ok(checked)
+    }
+}

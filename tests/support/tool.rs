@@ -1,0 +1,23 @@
+//! Tools that a machine may lack.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A program that is there.
+#[derive(Clone, Debug)]
+pub struct Tool(pub PathBuf);
+
+/// Finds a program, or says that the test is skipped for want of it; with `REQUIRE_TOOLS=1` it fails instead.
+pub fn tool(name: &str) -> Option<Tool> {
+    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|p| p.is_file());
+    if found.is_none() {
+        assert!(
+            std::env::var_os("REQUIRE_TOOLS").is_none_or(|value| value != "1"),
+            "{name} is missing and REQUIRE_TOOLS=1 wants it"
+        );
+        println!("skipped: {name} is missing");
+    }
+    found.map(Tool)
+}

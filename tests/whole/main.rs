@@ -1,0 +1,3 @@
+//! The whole, on real guests: compiled here, loaded, reloaded, broken and mended.
+
+mod basics;
