@@ -1,6 +1,5 @@
 //! Tools that a machine may lack.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A program that is there.
@@ -9,7 +8,7 @@ pub struct Tool(pub PathBuf);
 
 /// Finds a program, or says that the test is skipped for want of it; with `REQUIRE_TOOLS=1` it fails instead.
 pub fn tool(name: &str) -> Option<Tool> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(name)).find(|p| p.is_file());
     if found.is_none() {

@@ -55,18 +55,20 @@
 //! - System V gABI, "Initialization and Termination Functions".
 //! - `dlopen(3)`, `dlinfo(3)`, `inotify(7)`, `fcntl(2)` (leases), `proc_pid_syscall(5)`.
 
+#![allow(clippy::result_large_err, reason = "a fault is inline: nothing allocates on its way")]
+
 mod builder;
-mod contract;
-mod entry;
-mod error;
-mod event;
+mod plugin;
 mod machine;
 mod notice;
-mod plugin;
 mod stage;
-mod state;
-mod sys;
 mod version;
+mod state;
+mod entry;
+mod sys;
+mod contract;
+mod event;
+mod error;
 
 pub use builder::{Builder, StatePolicy, Watch};
 pub use contract::{Context, ENTRY, FailureCode, Operation, STATE_SECTION};

@@ -342,11 +342,10 @@ impl Plugin {
                 self.context.failure = FailureCode::BAD_IMAGE;
                 Answer::NotReady
             }
-            Err(Unready::Faulted(during, fault, place, identity, digest)) => {
+            Err(Unready::Faulted(failure, identity, digest)) => {
                 self.seen = Some(identity);
                 self.known_bad.extend(digest);
-                let cause = Cause::Fault(Box::new(fault));
-                self.fail(Failure { version: number, during, cause, place });
+                self.fail(*failure);
                 Answer::Broken
             }
         }

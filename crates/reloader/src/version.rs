@@ -11,7 +11,7 @@ use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_loa
 use crate::builder::Options;
 use crate::contract::{Context, Main, Operation};
 use crate::entry::Caller;
-use crate::event::{During, Memory, Place, RefusalKind};
+use crate::event::{Cause, During, Failure, Memory, Place, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::state::{Reach, StateMap};
 use crate::sys::{self, Exit, Handle, Opening};
@@ -54,7 +54,7 @@ pub(crate) enum Unready {
     /// It cannot be loaded; the build as it was seen.
     Refused(RefusalKind, String, Option<Identity>),
     /// It faulted.
-    Faulted(During, Fault, Option<Place>, Identity, Option<Digest>),
+    Faulted(Box<Failure>, Identity, Option<Digest>),
 }
 
 /// What a build is loaded with.
@@ -79,6 +79,11 @@ impl Version {
         let staged = loading.stage.copy(loading.source, loading.number).map_err(not_staged)?;
         let identity = staged.identity();
         let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
+        let faulted = |during, fault, place, digest| {
+            let cause = Cause::Fault(Box::new(fault));
+            let failure = Failure { version: loading.number, during, cause, place };
+            Unready::Faulted(Box::new(failure), identity, digest)
+        };
         let checked = Checked::of(&staged, loading)?;
         if let Some(reason) = accept(&checked.state) {
             return Err(refused(RefusalKind::State, reason));
@@ -100,7 +105,7 @@ impl Version {
             }
             Opening::Faulted(fault) => {
                 let digest = Digest::of(staged.path());
-                return Err(Unready::Faulted(During::Open, fault, None, identity, digest));
+                return Err(faulted(During::Open, *fault, None, digest));
             }
         };
         let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
@@ -140,7 +145,7 @@ impl Version {
                 let digest = version.digest();
                 // It never ran: nobody is inside, and nothing leads into it.
                 version.abandon(loading.caller);
-                Err(Unready::Faulted(During::Constructor, fault, place, identity, digest))
+                Err(faulted(During::Constructor, fault, place, digest))
             }
         }
     }

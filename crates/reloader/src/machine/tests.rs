@@ -65,15 +65,15 @@ impl Books {
     fn feed(&mut self, input: Input) {
         let fits = match input {
             Input::Begin(_) => self.between_requests(),
-            Input::Answer(answer) => match (self.pending, answer) {
+            Input::Answer(answer) => matches!(
+                (self.pending, answer),
                 (Action::Prepare { .. }, Answer::Prepared | Answer::NotReady | Answer::Broken)
-                | (Action::Call { .. }, Answer::Returned(_) | Answer::Faulted)
-                | (
-                    Action::Carry { .. } | Action::Revert { .. } | Action::Retire { .. },
-                    Answer::Done,
-                ) => true,
-                _ => false,
-            },
+                    | (Action::Call { .. }, Answer::Returned(_) | Answer::Faulted)
+                    | (
+                        Action::Carry { .. } | Action::Revert { .. } | Action::Retire { .. },
+                        Answer::Done,
+                    )
+            ),
         };
         if !fits {
             let before = format!("{:?}", self.machine);

@@ -37,7 +37,7 @@ impl Heap {
 
     /// Notes where a word leads, if that is to the heap.
     pub(crate) fn follow(&mut self, word: usize) {
-        if word % WORD != 0 || word < 0x1_0000 || word >> 47 != 0 {
+        if !word.is_multiple_of(WORD) || word < 0x1_0000 || word >> 47 != 0 {
             return;
         }
         let memory = self.memory.get_or_insert_with(sys::writable_memory);
@@ -82,11 +82,11 @@ const UNKNOWN_BLOCK: usize = 256;
 fn block_size(address: usize, within: &Range<usize>) -> usize {
     let rest = within.end.saturating_sub(address);
     let mut header = [0; WORD];
-    let known = address % (2 * WORD) == 0
+    let known = address.is_multiple_of(2 * WORD)
         && address - WORD >= within.start
         && sys::read(address - WORD, &mut header);
     let chunk = usize::from_ne_bytes(header) & !7;
-    if known && chunk >= 4 * WORD && chunk % (2 * WORD) == 0 && chunk - WORD <= rest {
+    if known && chunk >= 4 * WORD && chunk.is_multiple_of(2 * WORD) && chunk - WORD <= rest {
         chunk - WORD
     } else {
         rest.min(UNKNOWN_BLOCK)

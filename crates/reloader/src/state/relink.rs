@@ -75,13 +75,12 @@ pub(crate) struct Relinker<'a> {
 impl<'a> Relinker<'a> {
     pub(crate) fn new(target: &'a Version, others: &'a [&'a Version], search_limit: usize) -> Self {
         let images = others.iter().map(|version| version.range().clone());
-        let span = images.clone().fold(usize::MAX..0, |span, image| {
-            span.start.min(image.start)..span.end.max(image.end)
-        });
+        let lowest = images.clone().map(|image| image.start).min().unwrap_or(0);
+        let highest = images.clone().map(|image| image.end).max().unwrap_or(0);
         Self {
             target,
             others,
-            span,
+            span: lowest..highest,
             atlases: BTreeMap::new(),
             heap: Heap::new(images.chain([target.range().clone()]).collect(), search_limit),
             piece: vec![0; PIECE],

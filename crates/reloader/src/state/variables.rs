@@ -110,7 +110,7 @@ impl StateMap {
                 sections.iter().filter_map(|section| unnamed(section, &variables)).collect();
             variables.extend(unnamed);
         }
-        variables.sort_by(|a, b| (a.address, a.size).cmp(&(b.address, b.size)));
+        variables.sort_by_key(|variable| (variable.address, variable.size));
         variables.dedup_by(|later, first| later.address < first.address.saturating_add(first.size));
         Self { variables, sections, headerless }
     }

@@ -76,7 +76,7 @@ pub(crate) enum Handle {}
 pub(crate) enum Opening {
     Opened(Handle),
     Refused(String),
-    Faulted(Fault),
+    Faulted(Box<Fault>),
 }
 
 pub(crate) fn open(_: &Caller, _: &Path) -> Opening {

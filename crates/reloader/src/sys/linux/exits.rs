@@ -59,9 +59,9 @@ pub(crate) fn take_exits(range: &Range<usize>) -> Vec<Exit> {
         let owned = unsafe { Box::from_raw(node) };
         node = owned.next;
         if range.contains(&owned.exit.image) {
-            taken.push(owned.exit.clone())
+            taken.push(owned.exit.clone());
         } else {
-            others.push(owned)
+            others.push(owned);
         }
     }
     // Oldest first, so that the order of the rest stays.

@@ -26,7 +26,7 @@ pub(crate) enum Opening {
     Opened(Handle),
     /// The loader refused; its own words.
     Refused(String),
-    Faulted(Fault),
+    Faulted(Box<Fault>),
 }
 
 /// Opens a library under the guard, with all symbols bound and none given to others.
@@ -50,7 +50,7 @@ pub(crate) fn open(caller: &Caller, path: &Path) -> Opening {
     match unsafe { caller.run(run, (&raw mut call).cast()) } {
         Err(fault) => {
             release_lock(&fault);
-            Opening::Faulted(fault)
+            Opening::Faulted(Box::new(fault))
         }
         Ok(()) => match NonNull::new(call.handle) {
             Some(handle) => Opening::Opened(Handle(handle)),
