@@ -115,7 +115,7 @@ impl<'a> Play<'a> {
         self.new_variable()?;
         let line = self.break_it()?;
         let crash = self.crash(line)?;
-        self.rollback(&crash);
+        self.rollback(&crash)?;
         self.mend()?;
         self.end()
     }
@@ -223,12 +223,18 @@ impl<'a> Play<'a> {
         Ok(crash)
     }
 
-    fn rollback(&mut self, crash: &Crash) {
-        let Crash { version, before, after, .. } = crash;
+    fn rollback(&mut self, crash: &Crash) -> anyhow::Result<()> {
+        let Crash { fault, version, before, after } = crash;
+        ensure!(
+            *version + 1 == fault.version && self.plugin.version() == Some(*version),
+            "version {} crashed, but the one that took over again is {version}",
+            fault.version
+        );
         self.observe(
             "rolled_back",
             format!("version {version} runs again with the state it had: {before}, {after}"),
         );
+        Ok(())
     }
 
     fn mend(&mut self) -> anyhow::Result<()> {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
-use reloader::{Plugin, StatePolicy, Step, Watch};
+use reloader::{ErrorKind, Plugin, StatePolicy, Step, Watch};
 
 use crate::report::Reporter;
 use crate::stop::Stop;
@@ -97,7 +98,7 @@ impl Run {
         match outcome? {
             Ending::Unread => Ok(()),
             Ending::Wished if works => Ok(()),
-            Ending::Wished | Ending::GivenUp => anyhow::bail!(
+            Ending::Wished | Ending::GivenUp => bail!(
                 "{}: no version of it runs; what was refused or failed is reported above, and a fixed build would \
                  have been loaded",
                 self.library.display()
@@ -125,7 +126,11 @@ impl Run {
         if let Some(interval) = self.poll {
             builder = builder.watch(Watch::Poll(Duration::from_millis(interval)));
         }
-        Ok(builder.open()?)
+        builder.open().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow!("{error} (--wait waits for it)"),
+            // Its text has its sources in it, which the chain of an error would repeat.
+            _ => anyhow!("{error}"),
+        })
     }
 
     fn drive(

@@ -35,8 +35,8 @@ pub fn take_stdout() -> io::Result<File> {
 }
 
 pub fn reader_is_gone(output: impl AsFd) -> bool {
-    // Errors are reported unasked.
+    // Errors and hang-ups are reported unasked.
     let mut descriptor = [PollFd::new(&output, PollFlags::empty())];
     matches!(poll(&mut descriptor, Some(&Timespec::default())), Ok(1..))
-        && descriptor[0].revents().intersects(PollFlags::ERR)
+        && descriptor[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }

@@ -31,7 +31,9 @@ fn a_library_that_is_not_there_is_a_failure_that_names_it() {
     for arguments in [&["run", path][..], &["run", "--json", path]] {
         let end = run(arguments);
         assert_eq!(end.status.code(), Some(1));
-        assert!(end.error_text().contains(path), "{}", end.error_text());
+        let error = end.error_text();
+        assert!(error.contains(path) && error.contains("--wait"), "{error}");
+        assert_eq!(error.matches("os error").count(), 1, "{error}");
         assert!(end.output.is_empty(), "{:?}", end.output);
     }
 }
