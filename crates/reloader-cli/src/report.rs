@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anstyle::Style;
 use anyhow::Context;
 use reloader::Event;
 use serde::Serialize;
@@ -129,12 +130,19 @@ impl Output {
     }
 }
 
-/// Prints an error of the program's own.
+/// Says why the program failed.
 pub fn complain(error: &anyhow::Error) {
-    let stderr = io::stderr();
-    let Palette { bad, .. } = Palette::of(&stderr);
-    // There is nobody left to tell.
-    let _ = writeln!(stderr.lock(), "{bad}reloader:{bad:#} {error:#}");
+    say(Palette::of(&io::stderr()).bad, &format!("{error:#}"));
+}
+
+/// Says what the program is doing where nothing else would show it.
+pub fn remark(text: &str) {
+    say(Palette::of(&io::stderr()).quiet, text);
+}
+
+fn say(style: Style, text: &str) {
+    // If this fails, there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "{style}reloader:{style:#} {text}");
 }
 
 fn write_flushed(out: &mut impl Write, line: &str) -> io::Result<()> {

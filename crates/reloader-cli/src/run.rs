@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use reloader::{ErrorKind, Plugin, StatePolicy, Step, Watch};
 
-use crate::report::Reporter;
+use crate::report::{Reporter, remark};
 use crate::stop::Stop;
 
 /// Run a library: step it at an interval, reload it when it is rebuilt, roll it back when it crashes
@@ -92,6 +92,9 @@ impl Run {
         let stop = Stop::install()?;
         let reporter = Reporter::new(self.json)?;
         let mut plugin = self.open(&reporter)?;
+        if self.wait && !self.library.exists() {
+            remark(&format!("waiting for {}", self.library.display()));
+        }
         let outcome = self.drive(&mut plugin, &stop, &reporter);
         let works = plugin.version().is_some() && plugin.steps() > 0;
         plugin.close();

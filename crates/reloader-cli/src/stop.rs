@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::report::remark;
 use crate::sys;
 
 /// Whether the user wants the program to end, and a way to wait that notices at once.
@@ -23,9 +24,9 @@ impl Stop {
             // The other side is gone only when the program is ending anyway.
             let _ = wish.send(());
             thread::sleep(PATIENCE);
-            eprintln!(
-                "reloader: still inside a call into the guest; interrupt once more to end without closing it \
-                 (--deadline bounds such calls)"
+            remark(
+                "still waiting for a call into the library; interrupt once more to end without closing it \
+                 (--deadline bounds such calls)",
             );
         })?;
         Ok(Self { wished, _keep: sender })

@@ -70,6 +70,8 @@ fn a_library_that_is_not_there_yet_is_waited_for_if_that_is_wished() {
     let session = Session::spawn(
         program().args(["run", "--json", "--wait", "--steps", "3"]).arg(guest.library()),
     );
+    let remark = session.expect_error();
+    assert!(remark.contains("waiting for") && remark.contains("libguest.so"), "{remark}");
     guest.build("counter += 2;");
     assert_eq!(session.expect("loaded")["version"], 1);
     assert_eq!(session.end().closed(0)["steps"], 3);
