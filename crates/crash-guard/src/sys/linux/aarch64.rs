@@ -15,6 +15,7 @@ use core::ffi::c_void;
 use libc::{SIGBUS, SIGSEGV, c_int, ucontext_t};
 
 use super::exception::personality;
+use super::handler::handle;
 use super::thread::Thread;
 use crate::{Access, Registers};
 
@@ -189,6 +190,11 @@ global_asm!(
     faulted = const super::landing::FAULTED,
     threw = const super::landing::THREW,
 );
+
+/// What the kernel is told to call.
+pub(super) fn handler() -> usize {
+    handle as *const () as usize
+}
 
 /// The calling thread's block. It never moves while the thread lives.
 #[inline(always)]

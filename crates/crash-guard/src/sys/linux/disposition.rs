@@ -12,7 +12,7 @@ use libc::{SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL
 use libc::{SIGBUS, SIGSEGV, SIGSYS, SIGTRAP, siginfo_t};
 
 use super::arch::Context;
-use super::{deadline, handler};
+use super::{arch, deadline};
 use crate::{Disposition, Error};
 
 /// Whether guards are installed.
@@ -54,11 +54,11 @@ pub(super) fn unblock_fault_signals() {
 /// The system call that failed.
 pub(super) fn take(signal: c_int, is_fault: bool) -> Result<(), Error> {
     let present = query(signal)?;
-    if present.sa_sigaction != handler::handle as *const () as usize {
+    if present.sa_sigaction != arch::handler() {
         // Where our handler can run, it must find its predecessor.
         PREDECESSORS[signal as usize].publish(signal, &present);
         let replaced = exchange(signal, &our_action(present.sa_flags))?;
-        if replaced.sa_sigaction != handler::handle as *const () as usize {
+        if replaced.sa_sigaction != arch::handler() {
             PREDECESSORS[signal as usize].publish(signal, &replaced);
         }
     }
@@ -101,7 +101,7 @@ fn check_one(signal: c_int, unloading: &Range<usize>) -> Disposition {
     }
     let Ok(present) = query(signal) else { return Disposition::Unknown };
     let handler = present.sa_sigaction;
-    if handler == handler::handle as *const () as usize {
+    if handler == arch::handler() {
         return if forgotten { Disposition::Repaired } else { Disposition::Ours };
     }
     if unloading.contains(&handler) && exchange(signal, &our_action(present.sa_flags)).is_ok() {
@@ -249,7 +249,7 @@ fn is_std_handler(signal: c_int, action: &libc::sigaction) -> bool {
 }
 
 fn our_action(flags: c_int) -> libc::sigaction {
-    let mut action = plain_action(handler::handle as *const () as usize);
+    let mut action = plain_action(arch::handler());
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | (flags & SA_RESTART);
     // Nothing else runs on the alternate stack, but a fault in the handler must reach whoever
     // handles it instead of ending the process without a word.
@@ -272,7 +272,7 @@ fn fault_signals_possible() -> u64 {
 
 fn is_ours(signal: c_int) -> Option<bool> {
     let present = query(signal).ok()?;
-    Some(present.sa_sigaction == handler::handle as *const () as usize)
+    Some(present.sa_sigaction == arch::handler())
 }
 
 fn query(signal: c_int) -> Result<libc::sigaction, Error> {

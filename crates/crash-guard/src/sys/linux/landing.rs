@@ -256,23 +256,24 @@ pub(super) unsafe fn first_live(
         address == sp || (address < sp && thread.owns(sp) && thread.owns(address))
     };
     while !landing.is_null() && is_stale(landing) {
-        // SAFETY: what is read lies on the thread's own stack, between a landing that was once
-        // opened there and the stack's end, and counts only if canary and depth are right.
+        // SAFETY: a stale landing lies on the stack in use or below it, where it once was
+        // written, and is believed only if its canary is right.
         unsafe {
             if Landing::is_sound(landing, thread) {
                 stale(landing);
             }
-            depth -= 1;
-            let next = thread.recent[depth as usize % RECENT];
-            let known = depth > 0
-                && next > landing
-                && Landing::is_sound(next, thread)
-                && (*next).depth == depth;
-            if !known {
-                return (null_mut(), 0);
-            }
-            landing = next;
         }
+        depth -= 1;
+        let next = thread.recent[depth as usize % RECENT];
+        if depth == 0 || next <= landing {
+            return (null_mut(), 0);
+        }
+        // SAFETY: a landing that is not stale lies above `sp` on a stack in use.
+        if !is_stale(next) && unsafe { !Landing::is_sound(next, thread) || (*next).depth != depth }
+        {
+            return (null_mut(), 0);
+        }
+        landing = next;
     }
     (landing, depth)
 }

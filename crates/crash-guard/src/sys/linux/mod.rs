@@ -151,10 +151,9 @@ fn text_around(address: usize) -> Option<Range<usize>> {
 /// not dangle. The main program needs it not, and the loader then finds nothing to keep.
 fn stay_loaded() {
     let mut module = MaybeUninit::<libc::Dl_info>::zeroed();
-    let own: unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = handler::handle;
     // SAFETY: looks our own address up, and opens a module that is loaded already.
     unsafe {
-        if libc::dladdr(own as *const c_void, module.as_mut_ptr()) != 0 {
+        if libc::dladdr(arch::handler() as *const c_void, module.as_mut_ptr()) != 0 {
             let flags = libc::RTLD_NOLOAD | libc::RTLD_NODELETE | libc::RTLD_LAZY;
             let _ = libc::dlopen(module.assume_init().dli_fname, flags);
         }

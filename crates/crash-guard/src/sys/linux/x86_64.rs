@@ -12,9 +12,10 @@
 use core::arch::{asm, global_asm};
 use core::ffi::c_void;
 
-use libc::{SIGBUS, SIGSEGV, c_int, ucontext_t};
+use libc::{SIGBUS, SIGSEGV, c_int, siginfo_t, ucontext_t};
 
 use super::exception::personality;
+use super::handler::handle;
 use super::thread::Thread;
 use crate::{Access, Registers};
 
@@ -157,6 +158,23 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size crash_guard_v0_1_copy, . - crash_guard_v0_1_copy",
+    // The kernel calls handlers with the interrupted alignment check, which compiled code does
+    // not stand.
+    ".globl crash_guard_v0_1_handle",
+    ".hidden crash_guard_v0_1_handle",
+    ".type crash_guard_v0_1_handle,@function",
+    ".p2align 4",
+    "crash_guard_v0_1_handle:",
+    ".cfi_startproc",
+    "endbr64",
+    "pushfq",
+    ".cfi_def_cfa_offset 16",
+    "and dword ptr [rsp], {no_alignment_check}",
+    "popfq",
+    ".cfi_def_cfa_offset 8",
+    "jmp {handle}",
+    ".cfi_endproc",
+    ".size crash_guard_v0_1_handle, . - crash_guard_v0_1_handle",
     ".popsection",
     // The unwinder finds the personality through this word, as compilers do it.
     ".hidden DW.ref.crash_guard_v0_1_personality",
@@ -178,11 +196,22 @@ global_asm!(
     "crash_guard_v0_1_thread:",
     ".zero {thread_size}",
     ".popsection",
+    handle = sym handle,
+    no_alignment_check = const !(ALIGNMENT_CHECK as i32),
     personality = sym personality,
     thread_size = const size_of::<Thread>(),
     faulted = const super::landing::FAULTED,
     threw = const super::landing::THREW,
 );
+
+unsafe extern "C" {
+    fn crash_guard_v0_1_handle(signal: c_int, information: *mut siginfo_t, context: *mut c_void);
+}
+
+/// What the kernel is told to call.
+pub(super) fn handler() -> usize {
+    crash_guard_v0_1_handle as *const () as usize
+}
 
 /// The calling thread's block. It never moves while the thread lives.
 #[inline(always)]
