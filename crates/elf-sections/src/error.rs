@@ -74,7 +74,7 @@ pub enum Error {
         found: Machine,
     },
     /// The image is no shared object.
-    #[error("a {found}, {expected} wanted")]
+    #[error("file type is {found}, {expected} wanted")]
     WrongKind {
         /// What the host needs.
         expected: Kind,

@@ -105,7 +105,7 @@ fn unique_symbols(
     options: &LoadCopyOptions,
     copy: &mut LoadCopy,
 ) -> Result<(), Error> {
-    let table = image.dynamic_symbol_table();
+    let table = image.whole_dynamic_symbol_table();
     let Some(address) = image.dynamic_value(Tag::SYMTAB) else { return Ok(()) };
     let size = image.layout.symbol_size() as u64;
     for index in 0..table.count {

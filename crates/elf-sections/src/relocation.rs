@@ -23,6 +23,14 @@ pub struct Relocation {
     pub addend: Option<i64>,
 }
 
+impl Relocation {
+    /// Whether it is an entry that was never filled in.
+    pub(crate) fn is_zero(&self) -> bool {
+        let Relocation { address, kind, symbol, addend } = *self;
+        address == 0 && kind == 0 && symbol == 0 && addend.unwrap_or(0) == 0
+    }
+}
+
 /// Every dynamic relocation of an image: `DT_RELA`, `DT_REL`, `DT_RELR` and `DT_JMPREL`, in this
 /// order.
 #[derive(Debug, Clone)]

@@ -22,7 +22,7 @@ use object::elf;
 use crate::dynamic::Tag;
 use crate::segment::SegmentKind;
 use crate::symbol::{Binding, SymbolKind, Visibility};
-use crate::{Class, Endian, Error, Image, Kind, Machine, Structure};
+use crate::{Class, Endian, Error, Header, Image, Kind, Machine, Structure};
 
 /// What the host needs of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,17 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
+    /// An image that is like another one: for judging a file by itself, whatever it is for.
+    pub fn like(header: &Header) -> Expected<'static> {
+        Expected {
+            class: header.class,
+            endian: header.endian,
+            machine: header.machine,
+            kind: header.kind,
+            entry: None,
+        }
+    }
+
     /// A shared object that this program could load, with no particular entry.
     ///
     /// ```
@@ -121,8 +132,11 @@ fn judge<'data>(data: &'data [u8], expected: &Expected<'_>) -> Result<Image<'dat
     check_identity(&image, expected)?;
     image.check_extent()?;
     holes::check_headers(&image)?;
+    if !matches!(expected.kind, Kind::SharedObject | Kind::Executable) {
+        return Ok(image);
+    }
     mapping::check(&image)?;
-    if expected.kind != Kind::SharedObject {
+    if expected.kind == Kind::Executable {
         return Ok(image);
     }
     let dynamics = dynamics::check(&image)?;
@@ -179,8 +193,7 @@ fn check_entry(image: &Image<'_>, name: &str) -> Result<(), Error> {
         symbol.kind,
         SymbolKind::Function | SymbolKind::NoType | SymbolKind::IndirectFunction
     );
-    let is_code = image.segment_at(symbol.address).is_some_and(|it| it.permissions.is_executable());
-    if !is_function || !is_code {
+    if !is_function {
         let (structure, what) = (Structure::EntryCode, "the entry symbol is no function");
         let (at, found) = (symbol.address, u64::from(symbol.index));
         return Err(Error::Malformed { structure, at, what, found });
@@ -188,9 +201,20 @@ fn check_entry(image: &Image<'_>, name: &str) -> Result<(), Error> {
     check_code(image, Structure::EntryCode, symbol.address)
 }
 
-/// Whether there is code at an address. No processor's functions start with this many zeros.
+/// Whether there is a function at an address. No processor's code starts with this many zeros.
 fn check_code(image: &Image<'_>, structure: Structure, address: u64) -> Result<(), Error> {
     const ENOUGH: usize = 16;
+    // The first ABI of 64-bit PowerPC has a function's address lead to a descriptor in data, whose
+    // words are relocated.
+    let is_descriptor = image.header().machine == Machine::PPC64 && image.header().flags & 3 != 2;
+    let is_code = image.segment_at(address).is_some_and(|it| it.permissions.is_executable());
+    if is_descriptor {
+        return Ok(());
+    }
+    if !is_code {
+        let what = "a function outside of all code";
+        return Err(Error::Malformed { structure, at: address, what, found: address });
+    }
     let offset = image.offset_of(address, 1);
     let (Some(offset), Some(bytes)) = (offset, image.bytes_from(address)) else {
         let what = "no byte of the file is there";

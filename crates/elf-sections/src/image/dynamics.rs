@@ -101,7 +101,7 @@ impl<'data> Image<'data> {
             return Vec::new();
         }
         self.relocations()
-            .filter(|relocation| symbols.contains(&relocation.symbol))
+            .filter(|relocation| symbols.binary_search(&relocation.symbol).is_ok())
             .filter(|relocation| wanted.contains(&relocation.kind))
             .filter(|relocation| relocation.addend.unwrap_or(0) == 0)
             .map(|relocation| relocation.address)

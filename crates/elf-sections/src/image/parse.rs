@@ -195,11 +195,12 @@ fn dynamic(
     let present = (data.len() as u64).saturating_sub(start).min(size);
     let bytes = file_range(data, start, present).unwrap_or_default();
     let step = layout.dynamic_size();
-    let offsets = (start..).step_by(step);
-    offsets
-        .zip(bytes.chunks_exact(step))
-        .filter_map(|(offset, entry)| {
+    bytes
+        .chunks_exact(step)
+        .enumerate()
+        .filter_map(|(index, entry)| {
             let (tag, value) = layout.dynamic(entry)?;
+            let offset = start.checked_add(index.checked_mul(step)? as u64)?;
             Some(Dynamic { tag: Tag(tag), value, offset })
         })
         .take_while(|entry| entry.tag != Tag::NULL)

@@ -109,8 +109,8 @@ impl<'data> Image<'data> {
             .iter()
             .filter(|section| section.kind == SectionKind::NOTE)
             .map(|section| (section.offset, section.size, section.align));
-        segments.chain(sections).find_map(|(offset, size, align)| {
-            let bytes = file_range(self.data, offset, size)?;
+        segments.chain(sections).take(MOST_NOTES).find_map(|(offset, size, align)| {
+            let bytes = file_range(self.data, offset, size.min(LARGEST_NOTES))?;
             note::find(self.layout, bytes, align, name, kind)
         })
     }
@@ -123,6 +123,12 @@ impl<'data> Image<'data> {
         })
     }
 }
+
+/// Two or three are usual; without a limit, overlapping ones could be searched for ever.
+const MOST_NOTES: usize = 64;
+
+/// Notes of shared objects are some hundred bytes.
+const LARGEST_NOTES: u64 = 1 << 20;
 
 impl Section<'_> {
     /// Offset and size in the file, if it has bytes there.

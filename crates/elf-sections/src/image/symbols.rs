@@ -20,13 +20,7 @@ impl<'data> Image<'data> {
     /// whichever is larger; where a GNU hash table is all there is, the symbols that relocations
     /// name are counted as well, since it knows of defined symbols only.
     pub fn dynamic_symbols(&self) -> Symbols<'data> {
-        let mut table = self.dynamic_symbol_table();
-        if !self.is_dynamic_symbol_count_exact() {
-            let named = self.relocations().map(|relocation| relocation.symbol).max();
-            let count = named.map_or(0, |index| index.saturating_add(1));
-            table.count = table.count.max(count).min(table.capacity());
-        }
-        Symbols::new(table)
+        Symbols::new(self.whole_dynamic_symbol_table())
     }
 
     /// The dynamic symbol of an index, as a [relocation](crate::Relocation) names it.
@@ -69,6 +63,17 @@ impl<'data> Image<'data> {
         let by_section = self.dynamic_symbol_section_count();
         let count = by_hash.unwrap_or(0).max(by_section.unwrap_or(0));
         table.count = count.min(table.capacity());
+        table
+    }
+
+    /// The dynamic symbols, those counted as well that only relocations tell of.
+    pub(crate) fn whole_dynamic_symbol_table(&self) -> SymbolTable<'data> {
+        let mut table = self.dynamic_symbol_table();
+        if !self.is_dynamic_symbol_count_exact() {
+            let named = self.relocations().map(|relocation| relocation.symbol).max();
+            let count = named.map_or(0, |index| index.saturating_add(1));
+            table.count = table.count.max(count).min(table.capacity());
+        }
         table
     }
 

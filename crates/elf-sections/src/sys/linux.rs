@@ -161,8 +161,13 @@ fn build_id(module: &Module, headers: &[ProgramHeader]) -> Option<Vec<u8>> {
         // SAFETY: the range lies inside a readable PT_LOAD of an image that the loader has mapped
         // and, under its lock, will not unmap. Notes are not written to.
         let bytes = unsafe { std::slice::from_raw_parts(start, segment.range.len()) };
-        note::find(layout, bytes, header.p_align as u64, name, kind).map(<[u8]>::to_vec)
+        note::find(layout, bytes, align(header), name, kind).map(<[u8]>::to_vec)
     })
+}
+
+fn align(header: &ProgramHeader) -> u64 {
+    // Lossless: the field is 32 or 64 bits wide, as the processor's words are.
+    header.p_align as usize as u64
 }
 
 #[cfg(target_pointer_width = "64")]

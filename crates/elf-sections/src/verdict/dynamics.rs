@@ -2,7 +2,6 @@
 
 use super::{check_code, check_table, holes, is_segment};
 use crate::dynamic::{Routines, Tag};
-use crate::symbol::string;
 use crate::{Error, Image, SegmentKind, Structure};
 
 /// What the other checks go on with.
@@ -90,11 +89,12 @@ fn check_names(image: &Image<'_>, strings: &[u8]) -> Result<(), Error> {
     let named = [Tag::NEEDED, Tag::SONAME, Tag::RPATH, Tag::RUNPATH, Tag::AUXILIARY, Tag::FILTER];
     for entry in image.dynamic().iter().filter(|entry| named.contains(&entry.tag)) {
         let at = entry.offset;
-        let Some(name) = string(strings, entry.value) else {
+        let first = usize::try_from(entry.value).ok().and_then(|start| strings.get(start));
+        let Some(&first) = first else {
             let what = "a name lies outside of them";
             return Err(Error::Malformed { structure, at, what, found: entry.value });
         };
-        if name.is_empty() && entry.tag == Tag::NEEDED {
+        if first == 0 && entry.tag == Tag::NEEDED {
             return Err(Error::ZeroFilled { structure, offset: at });
         }
     }
@@ -107,11 +107,6 @@ fn check_routines(
     structure: Structure,
 ) -> Result<(), Error> {
     if let Some(address) = routines.function {
-        let is_code = image.segment_at(address).is_some_and(|it| it.permissions.is_executable());
-        if !is_code {
-            let (what, found) = ("outside of all code", address);
-            return Err(Error::Malformed { structure, at: address, what, found });
-        }
         check_code(image, structure, address)?;
     }
     if let Some(array) = &routines.array {

@@ -40,7 +40,7 @@ pub(super) fn check_headers(image: &Image<'_>) -> Result<(), Error> {
             None => {}
         }
     }
-    for symbols in image.sections().iter().filter(|it| it.kind == SectionKind::SYMTAB) {
+    if let Some(symbols) = image.sections().iter().find(|it| it.kind == SectionKind::SYMTAB) {
         check(image, Structure::Symbols, section_range(symbols))?;
         let strings = usize::try_from(symbols.link).ok().and_then(|it| image.sections().get(it));
         if let Some(strings) = strings.filter(|it| it.kind == SectionKind::STRTAB) {

@@ -4,19 +4,32 @@ use super::is_segment;
 use crate::{Class, Error, Image, Segment, SegmentKind, Structure};
 
 pub(super) fn check(image: &Image<'_>) -> Result<(), Error> {
-    let mut end = None;
+    let of_headers = |what, found| {
+        let (structure, at) = (Structure::ProgramHeaders, image.header().program_headers);
+        Err(Error::Malformed { structure, at, what, found })
+    };
+    let count = image.segments().len() as u64;
+    if count > MOST_HEADERS {
+        return of_headers("more of them than any linker writes", count);
+    }
+    let mut before: Option<&Segment> = None;
     for load in image.loads() {
         check_load(image, load)?;
-        // The loader maps the whole span by the last segment's end, and then each segment over it.
-        if end.is_some_and(|end| load.address < end) {
+        // The loader maps the whole span by the last segment's end, and then each segment over
+        // it, page by page.
+        let last_page = before.and_then(|before| before.range().end.checked_sub(1)).map(page);
+        if last_page.is_some_and(|last_page| page(load.address) <= last_page) {
             return Err(wrong(load, "not above the segment before it", load.address));
         }
-        end = Some(load.range().end);
+        before = Some(load);
     }
-    if end.is_none() {
-        let (structure, what) = (Structure::ProgramHeaders, "no segment is to be mapped");
-        let at = image.header().program_headers;
-        return Err(Error::Malformed { structure, at, what, found: 0 });
+    if before.is_none() {
+        return of_headers("none of them is to be mapped", count);
+    }
+    // Of several, loaders take the last and readers the first.
+    let tables = image.segments().iter().filter(is_segment(SegmentKind::DYNAMIC)).count();
+    if tables > 1 {
+        return of_headers("several dynamic tables", tables as u64);
     }
     for kind in [SegmentKind::NOTE, SegmentKind::GNU_PROPERTY] {
         for note in image.segments().iter().filter(is_segment(kind)) {
@@ -76,8 +89,8 @@ fn check_relro(image: &Image<'_>, relro: &Segment) -> Result<(), Error> {
     }
     let is_writable = image.loads().filter(|load| load.permissions.is_writable()).any(|load| {
         let range = load.range();
-        let page = load.align.max(MINIMAL_PAGE);
-        let end = range.end.checked_next_multiple_of(page).unwrap_or(range.end);
+        let align = load.align.max(MINIMAL_PAGE);
+        let end = range.end.checked_next_multiple_of(align).unwrap_or(range.end);
         range.contains(&relro.address) && relro.range().end <= end && !relro.range().is_empty()
     });
     if is_writable {
@@ -96,6 +109,14 @@ fn is_in_file(image: &Image<'_>, segment: &Segment) -> bool {
 fn wrong(segment: &Segment, what: &'static str, found: u64) -> Error {
     Error::Malformed { structure: Structure::Segment, at: segment.address, what, found }
 }
+
+/// The smallest page that an address can be in.
+fn page(address: u64) -> u64 {
+    address & !MINIMAL_PAGE.wrapping_sub(1)
+}
+
+/// Some 15 are usual, and the loader keeps what it needs of them on its stack.
+const MOST_HEADERS: u64 = 512;
 
 /// The smallest page of any processor with these loaders.
 const MINIMAL_PAGE: u64 = 4096;

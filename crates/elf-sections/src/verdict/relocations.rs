@@ -14,10 +14,10 @@ pub(super) fn check(image: &Image<'_>) -> Result<u32, Error> {
     let [rela, rel, relr, plt] = image.relocation_tables();
     let count = |tag| image.dynamic_value(tag).unwrap_or(0);
     let mut pass = Pass { image, targets, kinds, highest: 0 };
-    pass.table(Structure::Rela, rela.0, count(Tag::RELACOUNT))?;
-    pass.table(Structure::Rel, rel.0, count(Tag::RELCOUNT))?;
-    pass.table(Structure::Relr, relr.0, 0)?;
-    pass.table(Structure::PltRelocations, plt.0, 0)?;
+    pass.table(Structure::Rela, rela, count(Tag::RELACOUNT))?;
+    pass.table(Structure::Rel, rel, count(Tag::RELCOUNT))?;
+    pass.table(Structure::Relr, relr, 0)?;
+    pass.table(Structure::PltRelocations, plt, 0)?;
     Ok(pass.highest)
 }
 
@@ -74,7 +74,7 @@ impl Pass<'_, '_> {
     fn table(
         &mut self,
         structure: Structure,
-        table: Table<'_>,
+        (table, address): (Table<'_>, u64),
         relative: u64,
     ) -> Result<(), Error> {
         let layout = self.image.layout;
@@ -85,11 +85,11 @@ impl Pass<'_, '_> {
             }
             Entries::Rela(entries) => {
                 let mut entries = entries.filter_map(|entry| layout.rela(entry));
-                self.entries(structure, &mut entries, table.format, relative)
+                self.entries(structure, &mut entries, (table.format, address), relative)
             }
             Entries::Rel(entries) => {
                 let mut entries = entries.filter_map(|entry| layout.rel(entry));
-                self.entries(structure, &mut entries, table.format, relative)
+                self.entries(structure, &mut entries, (table.format, address), relative)
             }
         }
     }
@@ -98,12 +98,17 @@ impl Pass<'_, '_> {
         &mut self,
         structure: Structure,
         entries: &mut impl Iterator<Item = Relocation>,
-        format: Format,
+        table: (Format, u64),
         relative: u64,
     ) -> Result<(), Error> {
         for (index, entry) in (0_u64..).zip(entries) {
             if entry.kind == NONE {
-                self.none(structure, index, &entry, index < relative)?;
+                // GNU ld leaves empty entries at a table's end where it had counted on more of
+                // them. Among the relative ones and the procedure linkage table's there are none.
+                let is_impossible = index < relative || structure == Structure::PltRelocations;
+                if is_impossible && entry.is_zero() && self.kinds.known {
+                    return Err(Error::ZeroFilled { structure, offset: self.offset(table, index) });
+                }
                 continue;
             }
             self.target(structure, entry.address)?;
@@ -116,27 +121,21 @@ impl Pass<'_, '_> {
                 return Err(Error::Malformed { structure, at, what, found: entry.kind.into() });
             }
             if entry.kind == self.kinds.irelative {
-                self.resolver(structure, &entry, format)?;
+                self.resolver(structure, &entry)?;
             }
         }
         Ok(())
     }
 
-    /// GNU ld leaves empty entries at a table's end where it had counted on more of them; among
-    /// the relative ones and the procedure linkage table's there is no place for any.
-    fn none(
-        &self,
-        structure: Structure,
-        index: u64,
-        entry: &Relocation,
-        is_relative: bool,
-    ) -> Result<(), Error> {
-        let is_impossible = is_relative || structure == Structure::PltRelocations;
-        let is_zero = entry.address == 0 && entry.symbol == 0 && entry.addend.unwrap_or(0) == 0;
-        if is_impossible && is_zero && self.kinds.known {
-            return Err(Error::ZeroFilled { structure, offset: index });
-        }
-        Ok(())
+    /// The offset in the file of a table's entry.
+    fn offset(&self, (format, table): (Format, u64), index: u64) -> u64 {
+        let size = match format {
+            Format::Rela => self.image.layout.rela_size(),
+            Format::Rel => self.image.layout.rel_size(),
+            Format::Relr => self.image.layout.word_size(),
+        };
+        let address = table.saturating_add(index.saturating_mul(size as u64));
+        self.image.offset_of(address, 1).unwrap_or(0)
     }
 
     fn target(&mut self, structure: Structure, address: u64) -> Result<(), Error> {
@@ -148,26 +147,15 @@ impl Pass<'_, '_> {
     }
 
     /// The loader calls the function while it relocates.
-    fn resolver(
-        &self,
-        structure: Structure,
-        entry: &Relocation,
-        format: Format,
-    ) -> Result<(), Error> {
-        let address = match (format, entry.addend) {
-            (Format::Rela, Some(addend)) => addend.cast_unsigned(),
-            _ => {
+    fn resolver(&self, structure: Structure, entry: &Relocation) -> Result<(), Error> {
+        let address = match entry.addend {
+            Some(addend) => addend.cast_unsigned(),
+            None => {
                 let word =
                     self.image.bytes_at(entry.address, self.image.header().class.word_size());
                 word.and_then(|bytes| self.image.layout.word(bytes)).unwrap_or(0)
             }
         };
-        let is_code =
-            self.image.segment_at(address).is_some_and(|it| it.permissions.is_executable());
-        if !is_code {
-            let (at, what) = (entry.address, "a resolver lies outside of all code");
-            return Err(Error::Malformed { structure, at, what, found: address });
-        }
         check_code(self.image, structure, address)
     }
 }
@@ -201,12 +189,14 @@ impl Targets {
         if holds(&self.last) {
             return true;
         }
-        match self.ranges.iter().find(|range| holds(range)) {
-            Some(range) => {
+        // Segments are in ascending order, or the image would have been refused before.
+        let above = self.ranges.partition_point(|range| range.0 <= address);
+        match above.checked_sub(1).and_then(|index| self.ranges.get(index)) {
+            Some(range) if holds(range) => {
                 self.last = *range;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 }

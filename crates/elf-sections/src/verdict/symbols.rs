@@ -2,7 +2,7 @@
 
 use super::check_code;
 use crate::dynamic::Tag;
-use crate::symbol::{RawSymbol, SymbolKind};
+use crate::symbol::SymbolKind;
 use crate::{Error, Image, Structure};
 
 /// One pass over the table. `highest` is the highest index that a relocation names.
@@ -43,7 +43,10 @@ pub(super) fn check(
         if raw.name as usize >= table.strings.len() {
             return Err(wrong("a name lies outside of the dynamic strings", raw.name));
         }
-        check_definition(image, &raw, address)?;
+        // The loader calls an indirect function to learn the address it is to use.
+        if raw.kind() == SymbolKind::IndirectFunction && !raw.is_undefined() && !raw.is_absolute() {
+            check_code(image, structure, raw.value)?;
+        }
         let version = versions.next().and_then(|entry| image.layout.u16(entry));
         if let (Some(version), Some(last)) = (version, last_version)
             && version & INDEX > last
@@ -58,20 +61,6 @@ pub(super) fn check(
 fn versions<'data>(image: &Image<'data>, count: u32) -> Result<&'data [u8], Error> {
     let size = u64::from(count).saturating_mul(2);
     super::check_table(image, Structure::SymbolVersions, Tag::VERSYM, size)
-}
-
-/// The loader calls an indirect function to learn the address it is to use.
-fn check_definition(image: &Image<'_>, raw: &RawSymbol, table: u64) -> Result<(), Error> {
-    let structure = Structure::DynamicSymbols;
-    if raw.is_undefined() || raw.is_absolute() || raw.kind() != SymbolKind::IndirectFunction {
-        return Ok(());
-    }
-    let is_code = image.segment_at(raw.value).is_some_and(|it| it.permissions.is_executable());
-    if !is_code {
-        let what = "an indirect function lies outside of all code";
-        return Err(Error::Malformed { structure, at: table, what, found: raw.value });
-    }
-    check_code(image, structure, raw.value)
 }
 
 /// The bits of a version that are its index; the highest hides it.

@@ -13,10 +13,12 @@ pub(super) fn check(image: &Image<'_>, strings: &[u8]) -> Result<Option<u16>, Er
 
 fn needed(image: &Image<'_>, strings: &[u8]) -> Result<u16, Error> {
     let structure = Structure::NeededVersions;
+    let mut budget = Budget::new(image);
     let mut highest = 0;
     let mut next = image.dynamic_value(Tag::VERNEED);
     while let Some(address) = next {
         let entry = Entry::read(image, structure, address, 16)?;
+        budget.spend(&entry)?;
         if entry.u16(0) == 0 && entry.u32(12) == 0 {
             let offset = image.offset_of(address, 16).unwrap_or(0);
             return Err(Error::ZeroFilled { structure, offset });
@@ -28,6 +30,7 @@ fn needed(image: &Image<'_>, strings: &[u8]) -> Result<u16, Error> {
         let mut name = entry.follow(entry.u32(8))?;
         while let Some(address) = name {
             let version = Entry::read(image, structure, address, 16)?;
+            budget.spend(&version)?;
             version.check_name(strings, version.u32(8))?;
             highest = highest.max(version.u16(6) & INDEX);
             name = version.follow(version.u32(12))?;
@@ -114,6 +117,22 @@ impl<'data> Entry<'data> {
 
     fn wrong(&self, what: &'static str, found: u64) -> Error {
         Error::Malformed { structure: self.structure, at: self.address, what, found }
+    }
+}
+
+/// How many entries a file can have at most. Lists that share their entries could otherwise be
+/// walked for ever, although each of them ends.
+struct Budget(usize);
+
+impl Budget {
+    fn new(image: &Image<'_>) -> Budget {
+        Budget(image.data.len() >> 3)
+    }
+
+    fn spend(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
+        self.0 =
+            self.0.checked_sub(1).ok_or_else(|| entry.wrong("lists share their entries", 0))?;
+        Ok(())
     }
 }
 
