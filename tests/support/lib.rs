@@ -1,10 +1,16 @@
 //! What the tests of the whole share: compilers, guests, and a bench to put them on.
 #![allow(missing_docs, reason = "read by the tests beside it")]
 
+mod alone;
 mod bench;
 mod build;
+mod ledger;
+mod paper;
 mod tool;
 
+pub use alone::{alone, die, pass};
 pub use bench::{Bench, Seen, step_until};
 pub use build::{Build, header_directory};
+pub use ledger::Ledger;
+pub use paper::{PEN, Paper};
 pub use tool::{Tool, tool};

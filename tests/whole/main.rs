@@ -1,3 +1,6 @@
 //! The whole, on real guests: compiled here, loaded, reloaded, broken and mended.
 
 mod basics;
+mod crashes;
+mod hooks;
+mod state;
