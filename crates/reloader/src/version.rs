@@ -88,17 +88,13 @@ impl Version {
         if let Some(reason) = accept(&checked.state) {
             return Err(refused(RefusalKind::State, reason));
         }
-        let dependencies = dependencies::open(loading, &checked.dependencies);
-        let close_dependencies = |dependencies: Vec<Handle>| {
-            for dependency in dependencies {
-                // Its destructors are its own; what it does at its end changes nothing here.
-                drop(sys::close(loading.caller, dependency));
-            }
-        };
+        // The build itself is not to blame, and its bytes may work once the library is mended.
+        let dependencies = dependencies::open(loading, &checked.dependencies)
+            .map_err(|fault| faulted(During::Open, *fault, None, None))?;
         let handle = match sys::open(loading.caller, staged.path()) {
             Opening::Opened(handle) => handle,
             Opening::Refused(reason) => {
-                close_dependencies(dependencies);
+                dependencies::close(loading, dependencies);
                 let copy = staged.path().display().to_string();
                 let reason = reason.replace(&copy, &loading.source.display().to_string());
                 return Err(refused(RefusalKind::Loader, explained(reason)));
@@ -112,7 +108,7 @@ impl Version {
         let bias = sys::bias_of(&handle);
         let (Some(main), Some(bias)) = (main, bias) else {
             drop(sys::close(loading.caller, handle));
-            close_dependencies(dependencies);
+            dependencies::close(loading, dependencies);
             let reason = format!("no function {:?} is exported", loading.options.entry);
             return Err(refused(RefusalKind::BadImage, reason));
         };

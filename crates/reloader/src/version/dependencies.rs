@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crash_guard::Fault;
 use elf_sections::Image;
 
 use super::Loading;
@@ -41,12 +42,26 @@ pub(super) fn beside(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
 }
 
 /// Opens them; what cannot be opened is left to the loader's own words when it misses it.
-pub(super) fn open(loading: &Loading<'_>, paths: &[PathBuf]) -> Vec<Handle> {
-    paths
-        .iter()
-        .filter_map(|path| match sys::open(loading.caller, path) {
-            Opening::Opened(handle) => Some(handle),
-            Opening::Refused(_) | Opening::Faulted(_) => None,
-        })
-        .collect()
+///
+/// One that faults would be found there by the loader all the same, half constructed: the build cannot be loaded with it.
+pub(super) fn open(loading: &Loading<'_>, paths: &[PathBuf]) -> Result<Vec<Handle>, Box<Fault>> {
+    let mut opened = Vec::new();
+    for path in paths {
+        match sys::open(loading.caller, path) {
+            Opening::Opened(handle) => opened.push(handle),
+            Opening::Refused(_) => {}
+            Opening::Faulted(fault) => {
+                close(loading, opened);
+                return Err(fault);
+            }
+        }
+    }
+    Ok(opened)
+}
+
+/// Closes them; their destructors are their own, and what one does at its end changes nothing here.
+pub(super) fn close(loading: &Loading<'_>, dependencies: Vec<Handle>) {
+    for dependency in dependencies {
+        drop(sys::close(loading.caller, dependency));
+    }
 }
