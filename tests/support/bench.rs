@@ -92,6 +92,13 @@ impl Bench {
         }
         found
     }
+
+    /// The mappings that come from copies.
+    pub fn mappings(&self) -> Vec<String> {
+        let copies = self.temporary.path().to_str().unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains(copies)).map(str::to_owned).collect()
+    }
 }
 
 impl Seen {

@@ -14,6 +14,8 @@ pub struct Build {
     extension: &'static str,
     /// Each with the name of its file.
     sources: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    libraries: Vec<PathBuf>,
     flags: Vec<String>,
 }
 
@@ -33,6 +35,8 @@ impl Build {
             compiler: compiler.to_owned(),
             extension,
             sources: vec![(format!("guest.{extension}"), source)],
+            headers: Vec::new(),
+            libraries: Vec::new(),
             flags: ["-g", "-fPIC", "-shared", "-pthread"].map(str::to_owned).to_vec(),
         }
     }
@@ -58,6 +62,34 @@ impl Build {
         self
     }
 
+    /// More text at the end of the main source.
+    #[must_use]
+    pub fn more(mut self, text: &str) -> Self {
+        self.sources[0].1.push_str(text);
+        self
+    }
+
+    /// More text at the start of the main source.
+    #[must_use]
+    pub fn more_before(mut self, text: &str) -> Self {
+        self.sources[0].1.insert_str(0, text);
+        self
+    }
+
+    /// A library to link against.
+    #[must_use]
+    pub fn library(mut self, path: &Path) -> Self {
+        self.libraries.push(path.to_owned());
+        self
+    }
+
+    /// A file that the sources include.
+    #[must_use]
+    pub fn header(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), text.into()));
+        self
+    }
+
     /// Compiles, once for all test runs, and gives the library's path.
     pub fn path(&self) -> PathBuf {
         let mut hasher = DefaultHasher::new();
@@ -78,12 +110,14 @@ impl Build {
 
     fn compile(&self, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
-        for (name, text) in &self.sources {
-            fs::write(directory.join(name), text)?;
-        }
         // Several tests may want the same guest at the same time.
-        let unfinished =
-            tempfile::Builder::new().suffix(".so").tempfile_in(directory)?.into_temp_path();
+        let unfinished = || tempfile::NamedTempFile::new_in(directory);
+        for (name, text) in self.sources.iter().chain(&self.headers) {
+            let source = unfinished()?;
+            fs::write(source.path(), text)?;
+            source.persist(directory.join(name))?;
+        }
+        let unfinished = unfinished()?.into_temp_path();
         let mut include = OsString::from("-I");
         include.push(header_directory());
         // In its directory, so that the debug information names the file alone.
@@ -92,6 +126,7 @@ impl Build {
             .args(&self.flags)
             .arg(include)
             .args(self.sources.iter().map(|(name, _)| name))
+            .args(&self.libraries)
             .arg("-o")
             .arg(&unfinished)
             .output()?;
