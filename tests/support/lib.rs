@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "read by the tests beside it")]
 
 mod alone;
+mod apart;
 mod bench;
 mod build;
 mod ledger;
@@ -9,6 +10,7 @@ mod paper;
 mod tool;
 
 pub use alone::{alone, die, pass};
+pub use apart::apart;
 pub use bench::{Bench, Seen, step_until};
 pub use build::{Build, header_directory};
 pub use ledger::Ledger;

@@ -4,3 +4,5 @@ mod basics;
 mod crashes;
 mod hooks;
 mod state;
+mod pointers;
+mod unloading;
