@@ -261,6 +261,7 @@ impl Version {
     /// It failed: its destructors are not run.
     pub(crate) fn distrust(&mut self) {
         self.finalizers.clear();
+        sys::forget_exits(&self.range);
     }
 
     /// Whether this reason to stay is news.
