@@ -18,6 +18,13 @@ pub(crate) fn writable_memory() -> Vec<Range<usize>> {
     ranges
 }
 
+/// All that is mapped, lowest first.
+pub(crate) fn mappings() -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    each_mapping(|range, _, _| ranges.push(range));
+    ranges
+}
+
 /// Whether anything of this file is mapped.
 pub(crate) fn is_mapped(file: &Path) -> bool {
     let Some(file) = file.to_str() else { return true };

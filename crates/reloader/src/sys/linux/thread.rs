@@ -2,7 +2,8 @@
 //!
 //! A thread that waits in the kernel shows its program counter and stack pointer in `/proc/self/task/T/syscall`
 //! (`proc_pid_syscall(5)`). One that runs is stopped for a moment by a signal. Either way its stack is searched for
-//! return addresses, word by word; a stale word can only make an image stay longer.
+//! return addresses, word by word, as far as the mapping goes that it lies in; a stale word can only make an image stay
+//! longer.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -10,26 +11,28 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::memory;
+use super::{maps, memory};
 
 /// The first other thread of the process that executes inside `range`, or cannot be shown not to.
 pub(crate) fn thread_inside(range: &Range<usize>) -> Option<u32> {
     // SAFETY: no arguments, cannot fail.
     let own = unsafe { libc::gettid() };
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Some(0) };
+    // Read before any thread is stopped: it may be one that holds the allocator's lock.
+    let mappings = maps::mappings();
     tasks
         .flatten()
         .filter_map(|task| task.file_name().to_str()?.parse::<libc::pid_t>().ok())
         .filter(|&thread| thread != own)
-        .find(|&thread| is_inside(thread, range))
+        .find(|&thread| is_inside(thread, range, &mappings))
         .map(libc::pid_t::unsigned_abs)
 }
 
-fn is_inside(thread: libc::pid_t, range: &Range<usize>) -> bool {
+fn is_inside(thread: libc::pid_t, range: &Range<usize>, mappings: &[Range<usize>]) -> bool {
     match waiting_at(thread) {
-        Standing::At { pc, sp } => executes_in(pc, sp, range),
+        Standing::At { pc, sp } => executes_in(pc, sp, range, mappings),
         Standing::Gone => false,
-        Standing::Running => stop_and_look(thread, range),
+        Standing::Running => stop_and_look(thread, range, mappings),
     }
 }
 
@@ -64,13 +67,15 @@ fn waiting_at(thread: libc::pid_t) -> Standing {
 /// The farthest that a stack is searched.
 const DEEPEST: usize = 64 << 20;
 
-fn executes_in(pc: usize, sp: usize, range: &Range<usize>) -> bool {
+fn executes_in(pc: usize, sp: usize, range: &Range<usize>, mappings: &[Range<usize>]) -> bool {
     if range.contains(&pc) {
         return true;
     }
     let mut page = [0u8; 4096];
     let mut from = sp & !(size_of::<usize>() - 1);
-    let deepest = sp.saturating_add(DEEPEST);
+    // Behind the stack there may be an image, which is full of words that lead into itself.
+    let end = mappings.iter().find(|mapping| mapping.contains(&sp)).map_or(usize::MAX, |m| m.end);
+    let deepest = sp.saturating_add(DEEPEST).min(end);
     while from < deepest {
         let length = page.len() - from % page.len();
         let Some(part) = page.get_mut(..length) else { break };
@@ -107,7 +112,7 @@ const STOPPED: u32 = 2;
 /// How long a running thread may take to notice the signal before it counts as inside.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-fn stop_and_look(thread: libc::pid_t, range: &Range<usize>) -> bool {
+fn stop_and_look(thread: libc::pid_t, range: &Range<usize>, mappings: &[Range<usize>]) -> bool {
     let Some(signal) = stop_signal() else { return true };
     let _asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     ASKED.store(thread, Ordering::Relaxed);
@@ -121,7 +126,7 @@ fn stop_and_look(thread: libc::pid_t, range: &Range<usize>) -> bool {
         }
         if STATE.load(Ordering::Acquire) == STOPPED {
             let (pc, sp) = (PC.load(Ordering::Relaxed), SP.load(Ordering::Relaxed));
-            break executes_in(pc, sp, range);
+            break executes_in(pc, sp, range, mappings);
         }
         if Instant::now() > until {
             break true;
