@@ -238,13 +238,25 @@ fn check_table<'data>(
     if size == 0 {
         return Ok(&[]);
     }
-    let bytes = image.bytes_at(address, size);
-    bytes.ok_or(Error::Malformed {
-        structure,
-        at: address,
-        what: "not inside the file's part of a segment",
-        found: size,
-    })
+    read(image, structure, address, size)
+}
+
+/// The bytes that the loader reads at an address: the file must have them, in a segment that may
+/// be read.
+fn read<'data>(
+    image: &Image<'data>,
+    structure: Structure,
+    address: u64,
+    size: u64,
+) -> Result<&'data [u8], Error> {
+    let bytes = image.bytes_at(address, size).filter(|_| is_readable(image, address));
+    let what = "not inside the file's part of a readable segment";
+    bytes.ok_or(Error::Malformed { structure, at: address, what, found: size })
+}
+
+/// Whether the segment that an address is in may be read. Code need not be.
+fn is_readable(image: &Image<'_>, address: u64) -> bool {
+    image.segment_at(address).is_some_and(|segment| segment.permissions.is_readable())
 }
 
 fn is_segment(kind: SegmentKind) -> impl Fn(&&crate::Segment) -> bool {

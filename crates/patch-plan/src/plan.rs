@@ -228,11 +228,26 @@ impl Plan {
             if offset.checked_add(wanted).is_none_or(|last| last > end) {
                 return Err(plan(Error::OutOfRange { offset, wanted, end }));
             }
-            let mut found = vec![0; old.len()];
-            cursor.seek(SeekFrom::Start(offset)).map_err(io("seek"))?;
+        }
+        // Edits that lie close together are read, changed and written as one.
+        let mut stretches = Vec::new();
+        for edits in self.edits.chunk_by(lie_close) {
+            let (Some(first), Some(last)) = (edits.first(), edits.last()) else { continue };
+            let length = last.offset.saturating_add(length(&last.old)).saturating_sub(first.offset);
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+            cursor.seek(SeekFrom::Start(first.offset)).map_err(io("seek"))?;
+            cursor.read_exact(&mut bytes).map_err(io("read"))?;
+            for edit in edits {
+                change(edit, first.offset, &mut bytes).map_err(plan)?;
+            }
+            stretches.push((first.offset, bytes));
+        }
+        if let Some(tail) = &self.tail {
+            let mut found = vec![0; tail.old.len()];
+            cursor.seek(SeekFrom::Start(tail.offset)).map_err(io("seek"))?;
             cursor.read_exact(&mut found).map_err(io("read"))?;
-            if found != *old {
-                return Err(plan(mismatch(offset, old, &found)));
+            if found != *tail.old {
+                return Err(plan(mismatch(tail.offset, &tail.old, &found)));
             }
         }
         if let Some(tail) = &self.tail {
@@ -242,9 +257,9 @@ impl Plan {
             }
         }
 
-        for edit in &self.edits {
-            cursor.seek(SeekFrom::Start(edit.offset)).map_err(io("seek"))?;
-            cursor.write_all(&edit.new).map_err(io("write"))?;
+        for (offset, bytes) in stretches {
+            cursor.seek(SeekFrom::Start(offset)).map_err(io("seek"))?;
+            cursor.write_all(&bytes).map_err(io("write"))?;
         }
         if let Some(tail) = &self.tail {
             file.set_len(tail.offset).map_err(io("truncate"))?;
@@ -302,6 +317,28 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// The farthest that one edit may lie behind another and still be written together with it.
+const CLOSE: u64 = 4096;
+
+fn lie_close(first: &Edit, second: &Edit) -> bool {
+    second.offset.saturating_sub(first.offset) <= CLOSE
+}
+
+/// Makes one edit in `bytes`, which start at `start` of the file.
+fn change(edit: &Edit, start: u64, bytes: &mut [u8]) -> Result<(), Error> {
+    let at = edit.offset.saturating_sub(start);
+    let found = slice(bytes, at, edit.old.len())?;
+    if found != edit.old {
+        return Err(mismatch(edit.offset, &edit.old, found));
+    }
+    let target =
+        usize::try_from(at).ok().and_then(|at| bytes.get_mut(at..)?.get_mut(..edit.new.len()));
+    if let Some(target) = target {
+        target.copy_from_slice(&edit.new);
+    }
+    Ok(())
 }
 
 fn slice(image: &[u8], offset: u64, wanted: usize) -> Result<&[u8], Error> {

@@ -16,13 +16,12 @@ impl fmt::Display for Show<'_> {
             writeln!(f, "{:#x}: {} -> {}", edit.offset, Hex(&edit.old), Hex(&edit.new))?;
         }
         if let Some(tail) = self.0.tail() {
+            let (old, new) = (Hex(&tail.old), Hex(&tail.new));
             match (tail.old.is_empty(), tail.new.is_empty()) {
-                (true, _) => writeln!(f, "{:#x}: append {}", tail.offset, Hex(&tail.new))?,
-                (false, true) => writeln!(f, "{:#x}: take off {}", tail.offset, Hex(&tail.old))?,
-                (false, false) => {
-                    writeln!(f, "{:#x}: end {} -> {}", tail.offset, Hex(&tail.old), Hex(&tail.new))?
-                }
-            }
+                (true, _) => writeln!(f, "{:#x}: append {new}", tail.offset)?,
+                (false, true) => writeln!(f, "{:#x}: take off {old}", tail.offset)?,
+                (false, false) => writeln!(f, "{:#x}: end {old} -> {new}", tail.offset)?,
+            };
         }
         Ok(())
     }

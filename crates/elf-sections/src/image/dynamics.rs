@@ -135,16 +135,11 @@ impl<'data> Image<'data> {
     }
 
     fn relocation_table(&self, format: Format, start: Tag, size: Tag) -> (Table<'data>, u64) {
-        let address = self.dynamic_value(start).unwrap_or(0);
+        let address = self.dynamic_value(start);
+        let bytes = address.and_then(|address| self.bytes_from(address)).unwrap_or_default();
         let size = self.dynamic_value(size).and_then(|size| usize::try_from(size).ok());
-        let bytes = match (address, size) {
-            (0, _) | (_, None | Some(0)) => &[],
-            (address, Some(size)) => {
-                let bytes = self.bytes_from(address).unwrap_or_default();
-                bytes.get(..size).unwrap_or(bytes)
-            }
-        };
-        (Table { format, bytes }, address)
+        let bytes = bytes.get(..size.unwrap_or(0)).unwrap_or(bytes);
+        (Table { format, bytes }, address.unwrap_or(0))
     }
 
     fn routines(&self, function: Tag, array: Tag, size: Tag) -> Routines {

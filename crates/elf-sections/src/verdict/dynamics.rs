@@ -1,6 +1,6 @@
 //! The dynamic table, and that every table it speaks of is where it says.
 
-use super::{check_code, check_table, holes, is_segment};
+use super::{check_code, check_table, holes, is_segment, read};
 use crate::dynamic::{Routines, Tag};
 use crate::{Error, Image, SegmentKind, Structure};
 
@@ -14,6 +14,7 @@ pub(super) fn check<'data>(image: &Image<'data>) -> Result<Dynamics<'data>, Erro
     let strings = check_strings(image)?;
     check_symbols(image)?;
     check_names(image, strings)?;
+    check_partners(image)?;
     check_routines(image, &image.initializers(), Structure::Initializers)?;
     check_routines(image, &image.finalizers(), Structure::Finalizers)?;
     Ok(Dynamics { strings })
@@ -27,8 +28,9 @@ fn check_position(image: &Image<'_>) -> Result<(), Error> {
     };
     let wrong = |what, found| Error::Malformed { structure, at: segment.address, what, found };
     let size = segment.file_size;
-    if image.offset_of(segment.address, size) != Some(segment.offset) || size == 0 {
-        return Err(wrong("not inside the file's part of a segment", size));
+    read(image, structure, segment.address, size.max(1))?;
+    if image.offset_of(segment.address, size) != Some(segment.offset) {
+        return Err(wrong("not where its segment is", segment.offset));
     }
     holes::check(image, structure, segment.offset..segment.offset.saturating_add(size))?;
     if image.dynamic().is_empty() {
@@ -101,6 +103,30 @@ fn check_names(image: &Image<'_>, strings: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// A loader that finds a table's address looks at its size without asking whether there is one.
+fn check_partners(image: &Image<'_>) -> Result<(), Error> {
+    let partners = [
+        (Tag::RELA, Tag::RELASZ),
+        (Tag::REL, Tag::RELSZ),
+        (Tag::RELR, Tag::RELRSZ),
+        (Tag::JMPREL, Tag::PLTRELSZ),
+        (Tag::PLTREL, Tag::PLTRELSZ),
+        (Tag::PLTREL, Tag::JMPREL),
+        (Tag::INIT_ARRAY, Tag::INIT_ARRAYSZ),
+        (Tag::FINI_ARRAY, Tag::FINI_ARRAYSZ),
+        (Tag::VERNEED, Tag::VERSYM),
+        (Tag::VERDEF, Tag::VERSYM),
+    ];
+    for (tag, partner) in partners {
+        if image.dynamic_value(tag).is_some() && image.dynamic_value(partner).is_none() {
+            let (structure, what) = (Structure::DynamicTable, "an entry without its partner");
+            let (at, found) = (tag.0.unsigned_abs(), partner.0.unsigned_abs());
+            return Err(Error::Malformed { structure, at, what, found });
+        }
+    }
+    Ok(())
+}
+
 fn check_routines(
     image: &Image<'_>,
     routines: &Routines,
@@ -112,8 +138,9 @@ fn check_routines(
     if let Some(array) = &routines.array {
         let (at, found) = (array.start, array.end.saturating_sub(array.start));
         let word = image.header().class.word_size();
-        if image.bytes_at(at, found).is_none() || found.checked_rem(word) != Some(0) {
-            let what = "not inside the file's part of a segment";
+        read(image, structure, at, found)?;
+        if found.checked_rem(word) != Some(0) {
+            let what = "its size is no multiple of a word's";
             return Err(Error::Malformed { structure, at, what, found });
         }
     }

@@ -1,6 +1,6 @@
 //! The hash table by which the loader will look symbols up.
 
-use super::holes;
+use super::{holes, read};
 use crate::dynamic::Tag;
 use crate::hash::GnuHash;
 use crate::{Error, Image, Structure};
@@ -8,10 +8,12 @@ use crate::{Error, Image, Structure};
 /// Where there are two tables, the loader uses the GNU one.
 pub(super) fn check(image: &Image<'_>) -> Result<(), Error> {
     if let Some(address) = image.dynamic_value(Tag::GNU_HASH) {
+        read(image, Structure::GnuHash, address, 16)?;
         return check_gnu(image, address);
     }
     let Some(address) = image.dynamic_value(Tag::HASH) else { return Ok(()) };
     let structure = Structure::Hash;
+    read(image, structure, address, 8)?;
     let wrong = |what, found| Error::Malformed { structure, at: address, what, found };
     let Some(hash) = image.sysv_hash() else {
         return Err(wrong("does not fit into its segment", address));

@@ -1,6 +1,6 @@
 //! What the loader maps, and what it reads or protects by program headers alone.
 
-use super::is_segment;
+use super::{is_readable, is_segment};
 use crate::{Class, Error, Image, Segment, SegmentKind, Structure};
 
 pub(super) fn check(image: &Image<'_>) -> Result<(), Error> {
@@ -31,15 +31,20 @@ pub(super) fn check(image: &Image<'_>) -> Result<(), Error> {
     if tables > 1 {
         return of_headers("several dynamic tables", tables as u64);
     }
-    for kind in [SegmentKind::NOTE, SegmentKind::GNU_PROPERTY] {
-        for note in image.segments().iter().filter(is_segment(kind)) {
-            if !is_in_file(image, note) {
-                return Err(wrong(note, "notes outside of every segment", note.memory_size));
-            }
+    // What the loader reads by its program header's address alone.
+    let read = [SegmentKind::PHDR, SegmentKind::NOTE, SegmentKind::GNU_PROPERTY, SegmentKind::TLS];
+    for segment in image.segments().iter().filter(|segment| read.contains(&segment.kind)) {
+        if !is_in_file(image, segment) {
+            return Err(wrong(segment, "not inside a readable segment", segment.file_size));
+        }
+    }
+    for headers in image.segments().iter().filter(is_segment(SegmentKind::PHDR)) {
+        if headers.offset != image.header().program_headers {
+            return Err(wrong(headers, "not where the program headers are", headers.offset));
         }
     }
     for tls in image.segments().iter().filter(is_segment(SegmentKind::TLS)) {
-        check_tls(image, tls)?;
+        check_tls(tls)?;
     }
     for relro in image.segments().iter().filter(is_segment(SegmentKind::GNU_RELRO)) {
         check_relro(image, relro)?;
@@ -69,15 +74,12 @@ fn check_load(image: &Image<'_>, load: &Segment) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_tls(image: &Image<'_>, tls: &Segment) -> Result<(), Error> {
+fn check_tls(tls: &Segment) -> Result<(), Error> {
     if tls.file_size > tls.memory_size {
         return Err(wrong(tls, "more bytes in the file than in memory", tls.file_size));
     }
     if tls.align > 1 && !tls.align.is_power_of_two() {
         return Err(wrong(tls, "alignment is no power of two", tls.align));
-    }
-    if !is_in_file(image, tls) {
-        return Err(wrong(tls, "initial values outside of every segment", tls.file_size));
     }
     Ok(())
 }
@@ -103,7 +105,8 @@ fn check_relro(image: &Image<'_>, relro: &Segment) -> Result<(), Error> {
 /// Whether the bytes that the segment has in the file are mapped where it says.
 fn is_in_file(image: &Image<'_>, segment: &Segment) -> bool {
     segment.file_size == 0
-        || image.offset_of(segment.address, segment.file_size) == Some(segment.offset)
+        || (image.offset_of(segment.address, segment.file_size) == Some(segment.offset)
+            && is_readable(image, segment.address))
 }
 
 fn wrong(segment: &Segment, what: &'static str, found: u64) -> Error {

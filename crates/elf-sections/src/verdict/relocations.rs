@@ -4,7 +4,7 @@ use super::dynamics::check_entry_size;
 use super::{check_code, check_table, holes};
 use crate::dynamic::Tag;
 use crate::relocation::{Entries, Format, Kinds, Relocation, Table, kinds};
-use crate::{Error, Image, Structure};
+use crate::{Error, Image, Segment, SegmentKind, Structure};
 
 /// One pass over every table. Gives the highest symbol index that one of them names.
 pub(super) fn check(image: &Image<'_>) -> Result<u32, Error> {
@@ -109,7 +109,9 @@ impl Pass<'_, '_> {
                 if is_impossible && entry.is_zero() && self.kinds.known {
                     return Err(Error::ZeroFilled { structure, offset: self.offset(table, index) });
                 }
-                continue;
+                if !is_impossible || !self.kinds.known {
+                    continue;
+                }
             }
             self.target(structure, entry.address)?;
             self.highest = self.highest.max(entry.symbol);
@@ -142,7 +144,7 @@ impl Pass<'_, '_> {
         if self.targets.contains(address) {
             return Ok(());
         }
-        let what = "a word to be written lies outside of the writable segments";
+        let what = "a word to be written lies where the loader must not write";
         Err(Error::Malformed { structure, at: address, what, found: address })
     }
 
@@ -166,6 +168,8 @@ struct Targets {
     /// The last range that was hit: relocations come in runs.
     last: (u64, u64),
     ranges: Vec<(u64, u64)>,
+    /// The dynamic table, which the loader goes on reading while it relocates.
+    dynamic: (u64, u64),
 }
 
 impl Targets {
@@ -180,11 +184,16 @@ impl Targets {
             .map(|load| (load.range().start, load.range().end))
             .collect();
         let last = ranges.first().copied().unwrap_or((0, 0));
-        Targets { word: image.header().class.word_size(), last, ranges }
+        let dynamic = image.segment(SegmentKind::DYNAMIC).map(Segment::range);
+        let dynamic = dynamic.map_or((0, 0), |range| (range.start, range.end));
+        Targets { word: image.header().class.word_size(), last, ranges, dynamic }
     }
 
     fn contains(&mut self, address: u64) -> bool {
         let Some(end) = address.checked_add(self.word) else { return false };
+        if address < self.dynamic.1 && self.dynamic.0 < end {
+            return false;
+        }
         let holds = |range: &(u64, u64)| range.0 <= address && end <= range.1;
         if holds(&self.last) {
             return true;

@@ -1,6 +1,8 @@
 //! The versions of symbols, whose indices the loader follows unchecked.
 
+use super::read;
 use crate::dynamic::Tag;
+use crate::symbol::string;
 use crate::{Error, Image, Structure};
 
 /// The highest version index that is given a meaning, `None` where symbols have no versions.
@@ -27,6 +29,10 @@ fn needed(image: &Image<'_>, strings: &[u8]) -> Result<u16, Error> {
             return Err(entry.wrong("unknown revision", u64::from(entry.u16(0))));
         }
         entry.check_name(strings, entry.u32(4))?;
+        // glibc ends the process where the file is none of those that are loaded.
+        if !is_needed(image, strings, entry.u32(4)) {
+            return Err(entry.wrong("of a file that is not needed", u64::from(entry.u32(4))));
+        }
         let mut name = entry.follow(entry.u32(8))?;
         while let Some(address) = name {
             let version = Entry::read(image, structure, address, 16)?;
@@ -38,6 +44,22 @@ fn needed(image: &Image<'_>, strings: &[u8]) -> Result<u16, Error> {
         next = entry.follow(entry.u32(12))?;
     }
     Ok(highest)
+}
+
+/// Whether the string at an offset is the name of a needed library.
+fn is_needed(image: &Image<'_>, strings: &[u8], name: u32) -> bool {
+    let needed =
+        || image.dynamic().iter().filter(|entry| entry.tag == Tag::NEEDED).take(MOST_LIBRARIES);
+    // Linkers merge equal strings, so that comparing them is seldom necessary.
+    if needed().any(|entry| entry.value == u64::from(name)) {
+        return true;
+    }
+    let Some(name) = string(strings, u64::from(name)) else { return false };
+    let is_name = |start: u64| {
+        let rest = usize::try_from(start).ok().and_then(|start| strings.get(start..));
+        rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|it| it.first() == Some(&0))
+    };
+    needed().any(|entry| is_name(entry.value))
 }
 
 fn defined(image: &Image<'_>, strings: &[u8]) -> Result<u16, Error> {
@@ -80,12 +102,7 @@ impl<'data> Entry<'data> {
         address: u64,
         size: u64,
     ) -> Result<Entry<'data>, Error> {
-        let bytes = image.bytes_at(address, size).ok_or(Error::Malformed {
-            structure,
-            at: address,
-            what: "not inside the file's part of a segment",
-            found: size,
-        })?;
+        let bytes = read(image, structure, address, size)?;
         Ok(Entry { structure, address, layout: image.layout, bytes })
     }
 
@@ -135,6 +152,9 @@ impl Budget {
         Ok(())
     }
 }
+
+/// Hundreds are rare. Without a limit, as many versions could each be looked for in a million.
+const MOST_LIBRARIES: usize = 4096;
 
 /// The bits of a version that are its index; the highest hides it.
 const INDEX: u16 = 0x7fff;
