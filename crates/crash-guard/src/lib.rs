@@ -60,6 +60,8 @@ mod installed;
 mod loader;
 mod mask;
 pub mod probe;
+#[cfg(feature = "symbolize")]
+pub mod symbolize;
 mod sys;
 
 pub use error::Error;

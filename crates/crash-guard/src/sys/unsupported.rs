@@ -69,3 +69,13 @@ pub(crate) fn copy_in(_: usize, _: &mut [u8]) -> usize {
 pub(crate) unsafe fn copy_out(_: usize, _: &[u8]) -> usize {
     0
 }
+
+#[cfg(feature = "symbolize")]
+pub(crate) fn modules() -> Vec<crate::symbolize::Module> {
+    Vec::new()
+}
+
+#[cfg(feature = "symbolize")]
+pub(crate) fn exported_symbol(_: usize) -> Option<String> {
+    None
+}

@@ -5,6 +5,8 @@
 //! compiled when the tests start; a case whose tools are missing is skipped by name, or fails if
 //! `REQUIRE_TOOLS=1`.
 #![allow(unsafe_code, reason = "guests are called through pointers, and faults are made by hand")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "what these blocks do is wrong on purpose")]
+#![allow(clippy::result_large_err, reason = "a fault is inline")]
 #![cfg_attr(
     not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
     allow(unused)
@@ -25,6 +27,8 @@ mod linux {
     mod overflow;
     mod passing_on;
     mod restored;
+    #[cfg(feature = "symbolize")]
+    mod symbols;
     mod threads;
 
     pub fn main() -> std::process::ExitCode {
@@ -43,6 +47,8 @@ mod linux {
         ] {
             cases.extend_from_slice(group);
         }
+        #[cfg(feature = "symbolize")]
+        cases.extend_from_slice(symbols::CASES);
         harness::run(&cases)
     }
 }

@@ -155,11 +155,13 @@ pub(super) fn signal() -> c_int {
     SIGNAL.load(Ordering::Relaxed)
 }
 
-/// Chooses the highest real-time signal that nobody handles.
+/// Chooses a high real-time signal that nobody handles; not the last two, which emulators take
+/// for themselves.
 pub(super) fn choose_signal() -> Option<c_int> {
     if signal() == 0 {
         let free = (libc::SIGRTMIN()..=libc::SIGRTMAX())
             .rev()
+            .skip(2)
             .find(|signal| disposition::is_default(*signal))?;
         SIGNAL.store(free, Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ use libc::{SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIG_DFL
 use libc::{SIGBUS, SIGSEGV, SIGSYS, SIGTRAP, siginfo_t};
 
 use super::arch::Context;
-use super::{arch, deadline};
+use super::{arch, deadline, modules};
 use crate::{Disposition, Error};
 
 /// Whether guards are installed.
@@ -244,8 +244,7 @@ fn is_std_handler(signal: c_int, action: &libc::sigaction) -> bool {
         return false;
     }
     let std: fn() -> ! = std::process::abort;
-    super::module_base(action.sa_sigaction)
-        .is_some_and(|base| super::module_base(std as usize) == Some(base))
+    modules::base(action.sa_sigaction).is_some_and(|base| modules::base(std as usize) == Some(base))
 }
 
 fn our_action(flags: c_int) -> libc::sigaction {

@@ -140,7 +140,8 @@ impl Open {
     unsafe fn new(landing: *mut Landing, guard: *const Guard) -> Self {
         let thread = arch::thread();
         // SAFETY: `thread` is the calling thread's block and `landing` has room for a landing.
-        // The handler sees the landing only after the last store, which the fence keeps last.
+        // The handler may look at any instruction: the fences keep the landing complete before
+        // it is seen, and visible before what it guards begins.
         unsafe {
             if (*thread).id == 0 {
                 thread::prepare(thread);
@@ -161,6 +162,7 @@ impl Open {
             (*thread).innermost = landing;
             (*thread).depth = depth;
             (*thread).recent[depth as usize % RECENT] = landing;
+            compiler_fence(Ordering::SeqCst);
         }
         Self { thread, landing }
     }
@@ -171,6 +173,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         // SAFETY: `new` promised that the landing is still there, and the thread is the same.
         unsafe {
+            compiler_fence(Ordering::SeqCst);
             (*self.thread).innermost = (*self.landing).outer;
             (*self.thread).depth = (*self.landing).depth - 1;
             compiler_fence(Ordering::SeqCst);

@@ -6,6 +6,7 @@ mod disposition;
 mod exception;
 mod handler;
 mod landing;
+mod modules;
 mod probe;
 mod record;
 mod stack_walk;
@@ -16,13 +17,14 @@ mod thread;
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod arch;
 
-use core::ffi::{c_int, c_void};
-use core::mem::MaybeUninit;
+use core::ffi::c_int;
 use core::ops::Range;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 pub(crate) use arch::REGISTER_NAMES;
 pub(crate) use landing::{barrier, call, call_with};
+#[cfg(feature = "symbolize")]
+pub(crate) use modules::{exported_symbol, modules};
 pub(crate) use probe::{copy_in, copy_out, load};
 pub(crate) use taint::release_loader_lock;
 pub(crate) use thread::remember_mask;
@@ -58,14 +60,14 @@ pub(crate) fn install(config: &Config) -> Result<(), Error> {
     thread::draw_secret();
     thread::wish_alternate_stack(config.alternate_stack);
     let deadline = deadline::choose_signal().ok_or(Error::NoFreeSignal)?;
-    stay_loaded();
+    // The handler, and what runs when threads end, must not dangle.
+    modules::keep(arch::handler());
     static FORK: Once = Once::new();
     // SAFETY: the function stays loaded.
     FORK.call_once(|| unsafe {
         libc::pthread_atfork(None, None, Some(thread::after_fork));
     });
     exception::learn_own_panic();
-    taint::locate();
     let taken = signals
         .iter()
         .map(|signal| (*signal, true))
@@ -80,6 +82,7 @@ pub(crate) fn install(config: &Config) -> Result<(), Error> {
     // Threads that opened a guard earlier did not know these signals.
     disposition::unblock_fault_signals();
     disposition::set_installed(true);
+    taint::locate();
     *installations += 1;
     Ok(())
 }
@@ -99,65 +102,6 @@ pub(crate) fn uninstall() {
 pub(crate) fn check(unloading: &Range<usize>) -> Vec<(c_int, Disposition)> {
     let _installations = installations();
     disposition::check(unloading)
-}
-
-/// Where the module is loaded that has an address.
-fn module_base(address: usize) -> Option<usize> {
-    let mut module = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: looks an address up and writes `module`, which may be all zeros.
-    unsafe {
-        (libc::dladdr(address as *const c_void, module.as_mut_ptr()) != 0)
-            .then(|| module.assume_init().dli_fbase as usize)
-    }
-}
-
-/// The executable segment that has an address.
-fn text_around(address: usize) -> Option<Range<usize>> {
-    struct Search {
-        address: usize,
-        found: Option<Range<usize>>,
-    }
-
-    unsafe extern "C" fn look(
-        module: *mut libc::dl_phdr_info,
-        _: usize,
-        search: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the loader passes a live module and `search` is the Search below.
-        unsafe {
-            let module = &*module;
-            let search = &mut *search.cast::<Search>();
-            for index in 0..usize::from(module.dlpi_phnum) {
-                let segment = &*module.dlpi_phdr.add(index);
-                let start = (module.dlpi_addr as usize).wrapping_add(segment.p_vaddr as usize);
-                let range = start..start.saturating_add(segment.p_memsz as usize);
-                let is_code = segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_X != 0;
-                if is_code && range.contains(&search.address) {
-                    search.found = Some(range);
-                    return 1;
-                }
-            }
-        }
-        0
-    }
-
-    let mut search = Search { address, found: None };
-    // SAFETY: `look` is called before `dl_iterate_phdr` returns, and does not unwind.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
-    search.found
-}
-
-/// Keeps the module this code is in loaded: the handler, and what runs when threads end, must
-/// not dangle. The main program needs it not, and the loader then finds nothing to keep.
-fn stay_loaded() {
-    let mut module = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: looks our own address up, and opens a module that is loaded already.
-    unsafe {
-        if libc::dladdr(arch::handler() as *const c_void, module.as_mut_ptr()) != 0 {
-            let flags = libc::RTLD_NOLOAD | libc::RTLD_NODELETE | libc::RTLD_LAZY;
-            let _ = libc::dlopen(module.assume_init().dli_fname, flags);
-        }
-    }
 }
 
 fn installations() -> MutexGuard<'static, usize> {

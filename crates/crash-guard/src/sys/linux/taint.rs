@@ -10,6 +10,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::Once;
 
+use super::modules;
 use super::thread::Thread;
 use crate::{Held, Taint};
 
@@ -135,7 +136,7 @@ fn loader(thread: &Thread) -> Held {
 
 /// The allocator's functions, as far as they are the C library's and not somebody else's.
 fn locate_allocator() {
-    let Some(text) = super::text_around(symbol(c"gnu_get_libc_version") as usize) else { return };
+    let Some(text) = modules::text_around(symbol(c"gnu_get_libc_version") as usize) else { return };
     if !text.contains(&(symbol(c"malloc") as usize)) {
         return;
     }
@@ -182,13 +183,13 @@ fn locate_loader() {
         unsafe {
             let range = &*range.cast::<Range<usize>>();
             let this = libc::gettid();
-            let last = range.end.saturating_sub(size_of::<Mutex>());
+            let last = range.end.saturating_sub(MUTEX);
             let held = (range.start..last)
                 .step_by(8)
                 .find(|address| (*(*address as *const Mutex)).is_owned_by(this));
             let Some(held) = held else { return 1 };
             for (place, step) in LOADER_LOCKS.iter().zip([-1isize, 0, 1]) {
-                let address = held.wrapping_add_signed(step * size_of::<Mutex>() as isize);
+                let address = held.wrapping_add_signed(step * MUTEX as isize);
                 let mutex = address as *mut Mutex;
                 if range.contains(&address) && address <= last && (*mutex).is_recursive() {
                     place.store(mutex, Ordering::Relaxed);
@@ -234,7 +235,7 @@ fn symbol(name: &CStr) -> *mut c_void {
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
-/// glibc's `struct __pthread_mutex_s`.
+/// The start of glibc's `struct __pthread_mutex_s`, which is longer on some architectures.
 #[repr(C)]
 struct Mutex {
     lock: c_int,
@@ -242,13 +243,10 @@ struct Mutex {
     owner: c_int,
     users: u32,
     kind: c_int,
-    rest: [c_int; 5],
 }
 
-const _: () = {
-    #[cfg(target_arch = "x86_64")]
-    assert!(size_of::<Mutex>() == size_of::<libc::pthread_mutex_t>());
-};
+const MUTEX: usize = size_of::<libc::pthread_mutex_t>();
+const _: () = assert!(size_of::<Mutex>() <= MUTEX);
 
 impl Mutex {
     fn is_owned_by(&self, thread: c_int) -> bool {

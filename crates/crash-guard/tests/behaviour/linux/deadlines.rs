@@ -122,7 +122,7 @@ fn a_deadline_waits_for_the_end_of_nested_barriers(guest: &Guest) {
                         let start = Instant::now();
                         while start.elapsed() < SOON * 5 {}
                         steps += 1;
-                    })
+                    });
                 });
                 assert_eq!(inner.unwrap_err().depth, 3);
             });
