@@ -56,7 +56,8 @@ pub enum Watch {
     Notify,
     /// The file is looked at when this much time has passed since the last look.
     Poll(Duration),
-    /// Only [`Plugin::check`] looks.
+    /// Only [`Plugin::check`] looks; what it finds half written, or with something missing, is looked at until that has
+    /// changed.
     Manual,
 }
 

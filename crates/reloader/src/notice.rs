@@ -26,6 +26,17 @@ pub(crate) struct Notice {
     timer: Option<Timer>,
     /// The timer that the host asked for, or that a missing watch makes necessary.
     resting: Option<Duration>,
+    awaited: Awaited,
+}
+
+/// What is awaited that the system would not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Nothing,
+    /// The end of the writing of a build.
+    Completion,
+    /// Something that a build misses, wherever it may appear.
+    Missing,
 }
 
 #[derive(Debug)]
@@ -38,6 +49,8 @@ struct Timer {
 const FALLBACK: Duration = Duration::from_millis(100);
 /// How often while a build is being written.
 const AWAITING: Duration = Duration::from_millis(5);
+/// How often while a build misses something; each look copies the build.
+const MISSING: Duration = Duration::from_secs(1);
 /// How many symbolic links are followed (the kernel's own limit).
 const LINKS: usize = 40;
 
@@ -58,8 +71,9 @@ impl Notice {
             watched: BTreeSet::new(),
             timer: None,
             resting,
+            awaited: Awaited::Nothing,
         };
-        notice.set_timer(resting);
+        notice.restart_timer();
         notice
     }
 
@@ -77,21 +91,26 @@ impl Notice {
     /// The file is about to be looked at: what happens from here on is news again.
     pub(crate) fn looking(&mut self) {
         self.news.store(false, Ordering::Release);
-        if let Some(timer) = &mut self.timer {
-            timer.last = Instant::now();
-        }
         if self.watcher.is_some() {
             let all = self.rearm();
             self.resting = (!all).then_some(FALLBACK);
         }
+        self.restart_timer();
     }
 
-    /// What comes next: `soon`, because a build is being written and its end is not always told, or in the normal way.
-    pub(crate) fn await_build(&mut self, soon: bool) {
-        self.set_timer(if soon { Some(AWAITING) } else { self.resting });
+    /// Says what has come of the look.
+    pub(crate) fn looked(&mut self, awaited: Awaited) {
+        self.awaited = awaited;
+        self.restart_timer();
     }
 
-    fn set_timer(&mut self, every: Option<Duration>) {
+    fn restart_timer(&mut self) {
+        let wanted = match self.awaited {
+            Awaited::Nothing => None,
+            Awaited::Completion => Some(AWAITING),
+            Awaited::Missing => Some(MISSING),
+        };
+        let every = self.resting.into_iter().chain(wanted).min();
         self.timer = every.map(|every| Timer { every, last: Instant::now() });
     }
 

@@ -14,7 +14,7 @@ use crate::entry::Caller;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Machine, Outcome, Request};
-use crate::notice::Notice;
+use crate::notice::{Awaited, Notice};
 use crate::stage::{Identity, Stage};
 use crate::state::{self, Snapshot, StateReport};
 use crate::sys;
@@ -46,6 +46,8 @@ pub struct Plugin {
     seen: Option<Identity>,
     /// It may become loadable without changing itself: the loader missed something.
     seen_wants: bool,
+    /// The refusal that was told last.
+    refused: Option<Refusal>,
     known_bad: Vec<Digest>,
     on_event: Option<EventCallback>,
     /// What has happened and was not told yet.
@@ -121,6 +123,7 @@ impl Plugin {
             stage,
             seen: None,
             seen_wants: false,
+            refused: None,
             known_bad: Vec::new(),
             on_event,
             events: VecDeque::new(),
@@ -322,8 +325,12 @@ impl Plugin {
             running.and_then(|running| state::refusal(policy, running.state(), new))
         };
         let result = Version::prepare(&loading, accept);
-        self.notice.await_build(matches!(result, Err(Unready::BeingWritten)));
-        self.seen_wants = false;
+        self.notice.looked(match &result {
+            Err(Unready::BeingWritten) => Awaited::Completion,
+            Err(Unready::Refused(RefusalKind::Loader, ..)) => Awaited::Missing,
+            _ => Awaited::Nothing,
+        });
+        let wanted = std::mem::take(&mut self.seen_wants);
         match result {
             Ok(version) => {
                 self.seen = Some(version.identity());
@@ -335,10 +342,16 @@ impl Plugin {
                 Answer::NotReady
             }
             Err(Unready::Refused(kind, reason, identity)) => {
-                self.seen = identity.or_else(|| self.identity_now());
-                // What it misses may appear beside it.
+                let identity = identity.or_else(|| self.identity_now());
+                let again = wanted && self.seen == identity;
+                self.seen = identity;
+                // What it misses may appear; until then it is the same refusal.
                 self.seen_wants = kind == RefusalKind::Loader;
-                self.tell(Event::Refused(Refusal { version: number, kind, reason }));
+                let refusal = Refusal { version: number, kind, reason };
+                if !again || self.refused.as_ref() != Some(&refusal) {
+                    self.tell(Event::Refused(refusal.clone()));
+                }
+                self.refused = Some(refusal);
                 self.context.failure = FailureCode::BAD_IMAGE;
                 Answer::NotReady
             }
