@@ -205,7 +205,7 @@ fn the_pointer_in_the_context_is_translated_and_followed() {
 #include <stdlib.h>
 {front}
 static int function(void) {{ return {build}; }}
-struct block {{ int (*call)(void); }};
+struct block {{ long first; int (*call)(void); }};
 CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
     (void)function;
     if (operation == CR_STEP) {{ {step} }}
@@ -405,5 +405,135 @@ fn without_a_search_the_heap_is_left_as_it_is() {
         ));
         assert_eq!(scene.step(&mut plugin), "1 0");
         assert_eq!(report(&seen).0.translated, 1);
+    });
+}
+
+/// What the state leads to in the middle, what surrounds it, what was freed, and the records of the loader itself.
+#[test]
+fn only_what_belongs_to_the_state_is_looked_through() {
+    apart(|| {
+        let globals = r#"
+#include <dlfcn.h>
+#include <pthread.h>
+struct thing { long pad[4]; int (*call)(void); long more[4]; };
+static int call(void) { return BUILD; }
+static long *CR_STATE middle; static struct thing *CR_STATE neighbour; static void *CR_STATE handle;
+static struct thing **CR_STATE dangling; static pthread_t CR_STATE thread; static char *CR_STATE pool;
+static int CR_STATE filled;
+static struct thing *make(void) { struct thing *thing = calloc(1, sizeof *thing); thing->call = call; return thing; }
+"#;
+        let fill = r#"if (!filled) {
+            filled = 1;
+            middle = make()->pad + 2;
+            for (int i = 0; i < 50; i++) free(make());
+            neighbour = make();
+            dangling = malloc(5000); make(); free(dangling);
+            handle = dlopen(0, RTLD_NOW);
+            thread = pthread_self();
+            pool = calloc(1 << 20, 1);
+            struct thing *in_pool = (struct thing *)(pool + 600000); in_pool->call = call; in_pool->pad[0] = 7;
+            pool = (char *)in_pool;
+        }"#;
+        let show = r#"say("%d %d %d", ((struct thing *)(middle - 2))->call(), neighbour->call(), ((struct thing *)pool)->call());"#;
+        let build = |number: i32| {
+            guest(
+                number,
+                &format!("{} {globals}", elsewhere(20_000 * usize::try_from(number).unwrap())),
+                &format!("{fill} {show}"),
+            )
+        };
+        let run = || {
+            let scene = Scene::with(&build(1));
+            let (mut plugin, seen) = scene.open(|builder| builder);
+            assert_eq!(scene.step(&mut plugin), "1 1 1");
+            for number in 2..8 {
+                seen.forget();
+                scene.bench.put(&build(number));
+                assert_eq!(scene.step(&mut plugin), format!("{number} {number} {number}"));
+                let (state, retired) = report(&seen);
+                assert!(state.is_whole(), "{state}");
+                assert_eq!(state.translated, 3, "{state}");
+                assert!(retired.iter().all(|(_, memory)| *memory == Memory::Unmapped));
+            }
+            for version in [5, 4, 7, 6] {
+                plugin.roll_back_to(version).unwrap();
+                let said = format!("{version} {version} {version}");
+                assert_eq!(scene.step(&mut plugin), said);
+            }
+        };
+        // In the heap of the first thread, and in that of another.
+        run();
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap());
+    });
+}
+
+/// A host may keep its plugin in what it shows its guest.
+#[test]
+fn the_reloaders_own_memory_is_left_alone() {
+    apart(|| {
+        #[repr(C)]
+        struct App {
+            callback: usize,
+            plugins: Vec<reloader::Plugin>,
+        }
+        let build = |number: i32, size: usize| {
+            Build::c(format!(
+                r#"#include "reloader_guest.h"
+{}
+struct app {{ int (*callback)(void); }};
+static int callback(void) {{ return {number}; }}
+CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
+    struct app *app = (struct app *)ctx->userdata;
+    if (operation != CR_STEP) return 0;
+    if (!app->callback) app->callback = callback;
+    return 10 * {number} + (app->callback == callback);
+}}"#,
+                elsewhere(size)
+            ))
+        };
+        let bench = Bench::with(&build(1, 10));
+        let (plugin, _) = bench.open();
+        let mut app = Box::new(App { callback: 0, plugins: vec![plugin] });
+        let address = &raw mut *app;
+        app.plugins[0].set_userdata(address.cast());
+        assert_eq!(app.plugins[0].step(), Step::Ran(11));
+        for number in 2..4_u8 {
+            bench.put(&build(i32::from(number), usize::from(number) * 30_000));
+            assert_eq!(app.plugins[0].step(), Step::Ran(10 * i32::from(number) + 1));
+        }
+        for version in [1, 3, 2] {
+            app.plugins[0].roll_back_to(version).unwrap();
+            let number = i32::try_from(version).unwrap();
+            assert_eq!(app.plugins[0].step(), Step::Ran(10 * number + 1));
+        }
+        assert_ne!(app.callback, 0);
+    });
+}
+
+#[test]
+fn the_context_may_lead_to_a_variable_of_the_guests_own() {
+    apart(|| {
+        let build = |number: i32, size: usize| {
+            Build::c(format!(
+                r#"#include "reloader_guest.h"
+{}
+static int own = {number};
+CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
+    if (!ctx->userdata) ctx->userdata = &own;
+    return operation == CR_STEP ? *(int *)ctx->userdata + 100 * (ctx->userdata == &own) : 0;
+}}"#,
+                elsewhere(size)
+            ))
+        };
+        let bench = Bench::with(&build(1, 10));
+        let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
+        assert_eq!(plugin.step(), Step::Ran(101));
+        bench.put(&build(2, 50_000));
+        assert_eq!(plugin.step(), Step::Ran(102));
+        let gone = seen
+            .take()
+            .into_iter()
+            .any(|event| matches!(event, Event::Retired { version: 1, memory: Memory::Unmapped }));
+        assert!(gone);
     });
 }

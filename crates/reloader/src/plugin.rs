@@ -486,7 +486,7 @@ impl Plugin {
     fn relink_userdata(&self, to: usize) -> state::Reach {
         let target = &self.versions[to];
         let others = others(&self.versions, &self.lingering, target);
-        let start = self.context.userdata.as_ptr() as usize;
+        let start = (&raw const self.context.userdata).addr();
         let range = start..start + size_of::<usize>();
         state::relink_word(target, &others, range, "userdata", self.search_limit())
     }

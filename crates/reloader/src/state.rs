@@ -1,6 +1,7 @@
 //! The state: which variables there are, and how they get from one version to the next.
 
 mod atlas;
+mod block;
 mod correlate;
 mod heap;
 mod relink;

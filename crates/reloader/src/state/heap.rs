@@ -3,19 +3,24 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::block::{Blocks, Place};
 use crate::sys;
 
 /// A walk over blocks of heap memory, from pointer to pointer.
 ///
-/// A word that could be a pointer is taken for one, as a conservative garbage collector does. What is looked at is
-/// bounded by a number of bytes.
+/// A word that could be a pointer is taken for one, as a conservative garbage collector does. The walk keeps to blocks
+/// whose bounds are known: what lies behind one belongs to somebody else. What is looked at is bounded by a number of
+/// bytes.
 pub(crate) struct Heap {
     /// The process's anonymous writable memory, lowest first; read when the first candidate turns up.
     memory: Option<Vec<Range<usize>>>,
     /// Memory that is no heap, however it looks: the images' own.
     images: Vec<Range<usize>>,
     seen: HashSet<usize>,
-    waiting: Vec<Range<usize>>,
+    waiting: Vec<Piece>,
+    blocks: Blocks,
+    /// The reloader's and the loader's own: what is in a block with one of these is none of the guest's.
+    private: Vec<usize>,
     left: usize,
     cut_short: bool,
 }
@@ -24,12 +29,17 @@ const WORD: usize = size_of::<usize>();
 
 impl Heap {
     /// A walk that may look at `limit` bytes; with 0 it is not made at all.
-    pub(crate) fn new(images: Vec<Range<usize>>, limit: usize) -> Self {
+    ///
+    /// Blocks that hold one of the addresses in `private` are passed over.
+    pub(crate) fn new(images: Vec<Range<usize>>, mut private: Vec<usize>, limit: usize) -> Self {
+        private.sort_unstable();
         Self {
             memory: (limit == 0).then(Vec::new),
             images,
             seen: HashSet::new(),
             waiting: Vec::new(),
+            blocks: Blocks::default(),
+            private,
             left: limit,
             cut_short: false,
         }
@@ -48,12 +58,20 @@ impl Heap {
         if !within.contains(&word) || self.images.iter().any(|image| image.contains(&word)) {
             return;
         }
-        let block = word..word.saturating_add(block_size(word, within));
-        if self.seen.insert(word) {
-            match self.left.checked_sub(block.len()) {
+        let (range, known) = match self.blocks.place(word, within) {
+            Place::Block(block) => (block, true),
+            Place::Unknown => (word..word.saturating_add(UNKNOWN).min(within.end), false),
+            Place::Free => return,
+        };
+        let first = self.private.partition_point(|&address| address < range.start);
+        if self.private.get(first).is_some_and(|address| range.contains(address)) {
+            return;
+        }
+        if self.seen.insert(range.start) {
+            match self.left.checked_sub(range.len()) {
                 Some(left) => {
                     self.left = left;
-                    self.waiting.push(block);
+                    self.waiting.push(Piece { range, known });
                 }
                 None => self.cut_short = true,
             }
@@ -61,7 +79,7 @@ impl Heap {
     }
 
     /// The next block to be looked at.
-    pub(crate) fn next(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn next(&mut self) -> Option<Piece> {
         self.waiting.pop()
     }
 
@@ -71,24 +89,13 @@ impl Heap {
     }
 }
 
-/// What is looked at of memory whose allocator is not known.
-const UNKNOWN_BLOCK: usize = 256;
-
-/// The size of the block at `address`.
-///
-/// glibc keeps it, with three flags, in the word in front (malloc.c, "struct malloc_chunk"; the last word of the chunk
-/// counts as the next one's). A word that makes no sense there stands for another allocator, or for a pointer into
-/// the middle of a block.
-fn block_size(address: usize, within: &Range<usize>) -> usize {
-    let rest = within.end.saturating_sub(address);
-    let mut header = [0; WORD];
-    let known = address.is_multiple_of(2 * WORD)
-        && address - WORD >= within.start
-        && sys::read(address - WORD, &mut header);
-    let chunk = usize::from_ne_bytes(header) & !7;
-    if known && chunk >= 4 * WORD && chunk.is_multiple_of(2 * WORD) && chunk - WORD <= rest {
-        chunk - WORD
-    } else {
-        rest.min(UNKNOWN_BLOCK)
-    }
+/// A piece of memory to be looked at.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) range: Range<usize>,
+    /// It is known whose it is: a block that hangs on the state. Only such may be changed, and leads farther.
+    pub(crate) known: bool,
 }
+
+/// What is looked at of memory whose allocator is not known.
+const UNKNOWN: usize = 256;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::atlas::Atlas;
-use super::heap::Heap;
+use super::heap::{Heap, Piece};
 use super::report::Untranslated;
 use crate::sys;
 use crate::version::Version;
@@ -68,6 +68,8 @@ pub(crate) struct Relinker<'a> {
     span: Range<usize>,
     atlases: BTreeMap<u32, Option<Atlas>>,
     heap: Heap,
+    /// What is looked at may be changed, and leads farther.
+    known: bool,
     piece: Vec<u8>,
     reach: Reach,
 }
@@ -82,7 +84,12 @@ impl<'a> Relinker<'a> {
             others,
             span: lowest..highest,
             atlases: BTreeMap::new(),
-            heap: Heap::new(images.chain([target.range().clone()]).collect(), search_limit),
+            heap: Heap::new(
+                images.chain([target.range().clone()]).collect(),
+                private(target, others),
+                search_limit,
+            ),
+            known: true,
             piece: vec![0; PIECE],
             reach: Reach::default(),
         }
@@ -107,7 +114,9 @@ impl<'a> Relinker<'a> {
                 if self.span.contains(&word) {
                     self.translate(from + index * WORD, word, &name);
                 }
-                self.heap.follow(word);
+                if self.known {
+                    self.heap.follow(word);
+                }
             }
             from += length;
         }
@@ -116,9 +125,11 @@ impl<'a> Relinker<'a> {
 
     /// Looks through the heap that hangs on what was looked at, and ends.
     pub(crate) fn finish(mut self) -> Reach {
-        while let Some(block) = self.heap.next() {
-            self.look_through(&block, |at| {
-                format!("heap block {:#x}+{:#x}", block.start, at - block.start)
+        while let Some(Piece { range, known }) = self.heap.next() {
+            let what = if known { "heap block" } else { "memory" };
+            self.known = known;
+            self.look_through(&range, |at| {
+                format!("{what} {:#x}+{:#x}", range.start, at - range.start)
             });
         }
         self.reach.complete = !self.heap.is_cut_short();
@@ -134,6 +145,7 @@ impl<'a> Relinker<'a> {
         let resolved =
             described.as_ref().and_then(|target| self.atlas(self.target)?.resolve(target));
         if let Some(address) = resolved
+            && self.known
             && sys::write(at, &address.to_ne_bytes())
         {
             self.reach.translated += 1;
@@ -155,4 +167,10 @@ impl<'a> Relinker<'a> {
     fn atlas(&mut self, version: &Version) -> Option<&Atlas> {
         self.atlases.entry(version.number()).or_insert_with(|| version.atlas()).as_ref()
     }
+}
+
+/// Where the versions themselves are kept, and the loader's records of them: full of addresses that are to stay.
+fn private(target: &Version, others: &[&Version]) -> Vec<usize> {
+    let versions = others.iter().copied().chain([target]).map(|v| std::ptr::from_ref(v).addr());
+    versions.chain(sys::records(target.handle())).collect()
 }

@@ -94,26 +94,59 @@ fn last_error() -> String {
     text.to_string_lossy().into_owned()
 }
 
+/// The public head of `struct link_map` (link.h), the loader's record of a library.
+#[repr(C)]
+struct LinkMap {
+    addr: usize,
+    name: *const c_char,
+    ld: *const c_void,
+    next: *mut LinkMap,
+    prev: *mut LinkMap,
+}
+
+fn link_map(handle: &Handle) -> Option<NonNull<LinkMap>> {
+    let mut map: *mut LinkMap = ptr::null_mut();
+    // SAFETY: with RTLD_DI_LINKMAP `dlinfo` writes one pointer.
+    let result =
+        unsafe { libc::dlinfo(handle.0.as_ptr(), libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+    NonNull::new(map).filter(|_| result == 0)
+}
+
 /// The load bias: what is added to each address of the image.
 pub(crate) fn bias_of(handle: &Handle) -> Option<usize> {
-    /// The public head of `struct link_map` (link.h).
-    #[repr(C)]
-    struct LinkMap {
-        addr: usize,
-        name: *const c_char,
-        ld: *const c_void,
-        next: *mut LinkMap,
-        prev: *mut LinkMap,
+    // SAFETY: the link map lives as long as the handle is open.
+    link_map(handle).map(|map| unsafe { map.as_ref() }.addr)
+}
+
+/// Where the loader keeps its records: of this library and of those that were loaded before and after it.
+pub(crate) fn records(handle: &Handle) -> Vec<usize> {
+    struct Walk {
+        from: *mut LinkMap,
+        found: Vec<usize>,
     }
-    let mut map: *mut LinkMap = ptr::null_mut();
-    // SAFETY: with RTLD_DI_LINKMAP `dlinfo` writes one pointer; the link map lives as long as the handle is open.
-    unsafe {
-        let result = libc::dlinfo(handle.0.as_ptr(), libc::RTLD_DI_LINKMAP, (&raw mut map).cast());
-        if result != 0 || map.is_null() {
-            return None;
+    /// Called once, while `dl_iterate_phdr` keeps other threads from changing the list.
+    unsafe extern "C" fn walk(_: *mut libc::dl_phdr_info, _: usize, walk: *mut c_void) -> c_int {
+        // SAFETY: `walk` is the `Walk` below; the list's records live while it is locked.
+        unsafe {
+            let walk = &mut *walk.cast::<Walk>();
+            let mut map = walk.from;
+            while !map.is_null() {
+                walk.found.push(map.addr());
+                map = (*map).next;
+            }
+            map = (*walk.from).prev;
+            while !map.is_null() {
+                walk.found.push(map.addr());
+                map = (*map).prev;
+            }
         }
-        Some((*map).addr)
+        1
     }
+    let Some(map) = link_map(handle) else { return Vec::new() };
+    let mut state = Walk { from: map.as_ptr(), found: Vec::new() };
+    // SAFETY: `walk` gets what it expects, and it is alive for the call.
+    unsafe { libc::dl_iterate_phdr(Some(walk), (&raw mut state).cast()) };
+    state.found
 }
 
 /// The address of a symbol of the library or of what it depends on.

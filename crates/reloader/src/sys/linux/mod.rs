@@ -13,7 +13,7 @@ pub(crate) use file::{
 };
 pub(crate) use loader::{
     Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close,
-    is_loaded, open, symbol,
+    is_loaded, open, records, symbol,
 };
 pub(crate) use maps::{is_mapped, writable_memory};
 pub(crate) use memory::{page_is_mapped, read, write};
