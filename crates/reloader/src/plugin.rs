@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Machine, Outcome, Request};
 use crate::notice::{Awaited, Notice};
-use crate::stage::{Identity, Stage};
+use crate::stage::{Identity, Stage, Staged};
 use crate::state::{self, Snapshot, StateReport};
-use crate::sys;
+use crate::sys::{self, Spare};
 use crate::version::{Digest, Loading, Unready, Version};
 
 mod retire;
@@ -37,6 +37,10 @@ pub struct Plugin {
     versions: Vec<Version>,
     /// Retired versions that cannot be unmapped yet.
     lingering: Vec<Version>,
+    /// Memory of a retired version, for the next one.
+    spare: Option<Spare>,
+    /// The copy of a retired version, for the next one.
+    spare_copy: Option<Staged>,
     /// Shared with the guest, at an address that stays.
     context: Box<Context>,
     caller: Caller,
@@ -111,6 +115,8 @@ impl Plugin {
             machine: Machine::new(options.history),
             versions: Vec::new(),
             lingering: Vec::new(),
+            spare: None,
+            spare_copy: None,
             context: Box::new(Context {
                 host: AtomicPtr::default(),
                 userdata: AtomicPtr::default(),
@@ -286,9 +292,10 @@ impl Plugin {
     fn is_new_build(&mut self) -> bool {
         self.notice.looking();
         match std::fs::metadata(&self.path) {
-            Ok(metadata) => self.seen_wants || self.seen != Some(sys::identity(&metadata)),
-            // Gone for the moment; its return is news.
+            // Gone for the moment, or something else in its place; its return is news.
+            Ok(metadata) if !metadata.is_file() => false,
             Err(_) => false,
+            Ok(metadata) => self.seen_wants || self.seen != Some(sys::identity(&metadata)),
         }
     }
 
@@ -311,6 +318,7 @@ impl Plugin {
 
     fn prepare(&mut self, number: u32) -> Answer {
         self.preparing_since = Instant::now();
+        let spare = self.spare_copy.take();
         let loading = Loading {
             source: &self.path,
             number,
@@ -324,7 +332,7 @@ impl Plugin {
         let accept = |new: &state::StateMap| {
             running.and_then(|running| state::refusal(policy, running.state(), new))
         };
-        let result = Version::prepare(&loading, accept);
+        let result = Version::prepare(&loading, spare, accept);
         self.notice.looked(match &result {
             Err(Unready::BeingWritten) => Awaited::Completion,
             Err(Unready::Refused(RefusalKind::Loader, ..)) => Awaited::Missing,
@@ -454,7 +462,8 @@ impl Plugin {
             &self.versions[from],
             target,
             &others,
-            self.search_limit(),
+            self.options.search_limit,
+            &mut self.spare,
             |place| target.destroy_fresh(&exits, place),
         );
         sys::return_exits(exits);
@@ -462,6 +471,7 @@ impl Plugin {
         carried.reach.merge(self.relink_userdata(to));
         self.versions[from].gave_away(carried.sources);
         self.versions[to].set_reach(carried.reach);
+        self.versions[to].set_renewed(carried.renewed);
         self.transfer = Some((number, carried.report));
         Answer::Done
     }
@@ -473,7 +483,7 @@ impl Plugin {
         if let Some(to) = self.versions.iter().position(|version| version.number() == number) {
             let target = &self.versions[to];
             let others = others(&self.versions, &self.lingering, target);
-            let mut reach = state::relink(target, &others, self.search_limit());
+            let mut reach = state::relink(target, &others, self.options.search_limit);
             reach.merge(self.relink_userdata(to));
             self.versions[to].takes_back();
             self.versions[to].set_reach(reach);
@@ -488,11 +498,7 @@ impl Plugin {
         let others = others(&self.versions, &self.lingering, target);
         let start = (&raw const self.context.userdata).addr();
         let range = start..start + size_of::<usize>();
-        state::relink_word(target, &others, range, "userdata", self.search_limit())
-    }
-
-    fn search_limit(&self) -> usize {
-        self.options.search_limit
+        state::relink_word(target, &others, range, "userdata", self.options.search_limit)
     }
 
     fn tell(&mut self, event: Event) {

@@ -16,13 +16,19 @@ use crate::sys;
 /// The directory of this process below one temporary directory.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    directory: PathBuf,
-    /// Locked for as long as it is open.
-    _lock: File,
+    root: PathBuf,
+    home: Mutex<Home>,
     /// A forked child has the same directory and must not remove it.
     process: u32,
     /// Whether copies that share blocks are worth trying here.
     reflinks: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Home {
+    directory: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
 }
 
 /// A copy of a build; the file goes with it.
@@ -58,30 +64,110 @@ static COPIES: AtomicU64 = AtomicU64::new(0);
 impl Stage {
     /// This process's directory below `root`, made if there is none yet.
     pub(crate) fn below(root: &Path) -> Result<Arc<Self>, Error> {
-        let mut stages = STAGES.lock().unwrap_or_else(PoisonError::into_inner);
-        stages.retain(|(_, stage)| stage.strong_count() > 0);
-        let known = stages.iter().find(|(known, _)| known == root);
-        if let Some(stage) = known.and_then(|(_, stage)| stage.upgrade())
-            && stage.process == sys::process()
-        {
-            return Ok(stage);
-        }
-        clear_abandoned(root);
-        let stage = Arc::new(Self::make(root).map_err(|error| {
+        let unusable = |error: io::Error| {
             Error::new(
                 ErrorKind::TemporaryDirectory,
                 "no directory for the private copies can be made here; choose another with temp_dir",
             )
             .at(root)
             .because(error)
-        })?);
-        stages.push((root.to_owned(), Arc::downgrade(&stage)));
+        };
+        // A relative path may lead elsewhere tomorrow.
+        let whole = std::path::absolute(root).map_err(unusable)?;
+        if sys::has_loader_variable(&whole) {
+            let reason = "the dynamic loader takes a part of the path for a variable";
+            return Err(unusable(io::Error::other(reason)));
+        }
+        let mut stages = STAGES.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.retain(|(_, stage)| stage.strong_count() > 0);
+        let known = stages.iter().find(|(known, _)| *known == whole);
+        if let Some(stage) = known.and_then(|(_, stage)| stage.upgrade())
+            && stage.process == sys::process()
+        {
+            return Ok(stage);
+        }
+        clear_abandoned(&whole);
+        let stage = Arc::new(Self {
+            home: Mutex::new(Home::make(&whole).map_err(unusable)?),
+            root: whole.clone(),
+            process: sys::process(),
+            reflinks: AtomicBool::new(true),
+        });
+        stages.push((whole, Arc::downgrade(&stage)));
         Ok(stage)
     }
 
+    /// The directory, made again if somebody has cleared it away, as systems do with what is old and temporary.
+    fn directory(&self) -> io::Result<PathBuf> {
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if !home.directory.is_dir() {
+            *home = Home::make(&self.root)?;
+        }
+        Ok(home.directory.clone())
+    }
+
+    /// Copies the build at `source`, a regular file as far as is known, under a name that no other copy of this process has ever had: the loader knows its
+    /// libraries by name. The open file is for the edits.
+    ///
+    /// The file of `spare`, a copy that is not mapped any more, is written over where a copy cannot share blocks: that
+    /// spares the file system half the work.
+    pub(crate) fn copy(
+        self: &Arc<Self>,
+        source: &Path,
+        version: u32,
+        spare: Option<Staged>,
+    ) -> Result<(Staged, File), NotStaged> {
+        let mut original = File::open(source).map_err(NotStaged::Unreadable)?;
+        let metadata = original.metadata().map_err(NotStaged::Unreadable)?;
+        if metadata.len() == 0 || sys::being_written(&original) == Some(true) {
+            return Err(NotStaged::Changing);
+        }
+        let identity = sys::identity(&metadata);
+        let directory =
+            self.directory().map_err(|error| NotStaged::Unwritable(self.root.clone(), error))?;
+        let path = directory.join(copy_name(source, version));
+        // From here on the copy goes when this does.
+        let staged = Staged { path, identity, stage: Arc::clone(self) };
+        let copy = self
+            .fill(source, &mut original, &staged.path, spare)
+            .map_err(|error| NotStaged::Unwritable(staged.path.clone(), error))?;
+        match fs::metadata(source) {
+            Ok(now) if sys::identity(&now) == identity => Ok((staged, copy)),
+            _ => Err(NotStaged::Changing),
+        }
+    }
+
+    fn fill(
+        &self,
+        source: &Path,
+        original: &mut File,
+        path: &Path,
+        spare: Option<Staged>,
+    ) -> io::Result<File> {
+        let mut open = File::options();
+        open.read(true).write(true);
+        if self.reflinks.load(Ordering::Relaxed) {
+            if reflink_copy::reflink(source, path).is_ok() {
+                return open.open(path);
+            }
+            self.reflinks.store(false, Ordering::Relaxed);
+        }
+        let renamed = spare.is_some_and(|spare| fs::rename(&spare.path, path).is_ok());
+        let mut copy = open.create_new(!renamed).open(path)?;
+        let length = io::copy(original, &mut copy)?;
+        if renamed {
+            copy.set_len(length)?;
+        }
+        Ok(copy)
+    }
+}
+
+impl Home {
+    /// A new directory below `root`, locked.
     fn make(root: &Path) -> io::Result<Self> {
-        let root = std::path::absolute(root)?;
-        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&root)?;
+        let mut builder = tempfile::Builder::new();
+        sys::make_private(&mut builder);
+        let unfinished = builder.prefix(UNFINISHED).tempdir_in(root)?;
         let lock = File::create_new(unfinished.path().join(LOCK))?;
         if !sys::try_lock(&lock)? {
             return Err(io::Error::other("somebody else has locked the new directory"));
@@ -92,56 +178,16 @@ impl Stage {
         fs::rename(unfinished.path(), &directory)?;
         // Nothing is there any more under the old name.
         let _moved = unfinished.keep();
-        Ok(Self {
-            directory,
-            _lock: lock,
-            process: sys::process(),
-            reflinks: AtomicBool::new(true),
-        })
-    }
-
-    /// Copies the build at `source`, under a name that no other copy of this process has ever had: the loader knows its
-    /// libraries by name.
-    pub(crate) fn copy(self: &Arc<Self>, source: &Path, version: u32) -> Result<Staged, NotStaged> {
-        let metadata = fs::metadata(source).map_err(NotStaged::Unreadable)?;
-        if !metadata.is_file() {
-            return Err(NotStaged::Unreadable(io::Error::other("not a regular file")));
-        }
-        let mut original = File::open(source).map_err(NotStaged::Unreadable)?;
-        let metadata = original.metadata().map_err(NotStaged::Unreadable)?;
-        if metadata.len() == 0 || sys::being_written(&original) == Some(true) {
-            return Err(NotStaged::Changing);
-        }
-        let identity = sys::identity(&metadata);
-        let path = self.directory.join(copy_name(source, version));
-        // From here on the copy goes when this does.
-        let staged = Staged { path, identity, stage: Arc::clone(self) };
-        self.fill(source, &mut original, &staged.path)
-            .map_err(|error| NotStaged::Unwritable(staged.path.clone(), error))?;
-        match fs::metadata(source) {
-            Ok(now) if sys::identity(&now) == identity => Ok(staged),
-            _ => Err(NotStaged::Changing),
-        }
-    }
-
-    fn fill(&self, source: &Path, original: &mut File, path: &Path) -> io::Result<()> {
-        if self.reflinks.load(Ordering::Relaxed) {
-            if reflink_copy::reflink(source, path).is_ok() {
-                return Ok(());
-            }
-            self.reflinks.store(false, Ordering::Relaxed);
-        }
-        let mut copy = File::create_new(path)?;
-        io::copy(original, &mut copy)?;
-        Ok(())
+        Ok(Self { directory, _lock: lock })
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         if self.process == sys::process() {
+            let home = self.home.get_mut().unwrap_or_else(PoisonError::into_inner);
             // What cannot be removed now is cleared away by the next process.
-            drop(fs::remove_dir_all(&self.directory));
+            drop(fs::remove_dir_all(&home.directory));
         }
     }
 }
@@ -169,11 +215,17 @@ impl Drop for Staged {
 fn copy_name(source: &Path, version: u32) -> PathBuf {
     let unique = COPIES.fetch_add(1, Ordering::Relaxed);
     let mut name = source.file_stem().unwrap_or(source.as_os_str()).to_owned();
+    if sys::has_loader_variable(source) {
+        name = "guest".into();
+    }
     name.push(format!(".v{version}-{unique}"));
     // A long name with a number more may be too long for the file system.
     let mut name =
         if name.len() > 200 { format!("guest.v{version}-{unique}").into() } else { name };
-    if let Some(extension) = source.extension().filter(|extension| extension.len() < 32) {
+    if let Some(extension) = source
+        .extension()
+        .filter(|extension| extension.len() < 32 && !sys::has_loader_variable(Path::new(extension)))
+    {
         name.push(".");
         name.push(extension);
     }

@@ -1,11 +1,11 @@
 //! One load of a guest.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crash_guard::{Fault, Installed};
+use crash_guard::{Fault, Installed, symbolize};
 use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
 
 use crate::builder::Options;
@@ -14,7 +14,7 @@ use crate::entry::Caller;
 use crate::event::{Cause, During, Failure, Memory, Place, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::state::{Reach, StateMap};
-use crate::sys::{self, Exit, Handle, Opening};
+use crate::sys::{self, Exit, Handle, Opening, Spare};
 
 mod dependencies;
 mod digest;
@@ -40,6 +40,8 @@ pub(crate) struct Version {
     unique: Vec<String>,
     /// Memory of this version whose content lives on in another.
     carried_away: Vec<Range<usize>>,
+    /// Memory of this version that has pages of its own, which the next one can have.
+    renewed: Vec<Range<usize>>,
     /// Where this version's state leads, besides itself.
     reach: Reach,
     /// Why it could not be unmapped, as far as that was told.
@@ -74,9 +76,11 @@ impl Version {
     /// inside it.
     pub(crate) fn prepare(
         loading: &Loading<'_>,
+        spare: Option<Staged>,
         accept: impl FnOnce(&StateMap) -> Option<String>,
     ) -> Result<Self, Unready> {
-        let staged = loading.stage.copy(loading.source, loading.number).map_err(not_staged)?;
+        let (staged, copy) =
+            loading.stage.copy(loading.source, loading.number, spare).map_err(not_staged)?;
         let identity = staged.identity();
         let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
         let faulted = |during, fault, place, digest| {
@@ -84,7 +88,7 @@ impl Version {
             let failure = Failure { version: loading.number, during, cause, place };
             Unready::Faulted(Box::new(failure), identity, digest)
         };
-        let checked = Checked::of(&staged, loading)?;
+        let checked = Checked::of(&staged, copy, loading)?;
         if let Some(reason) = accept(&checked.state) {
             return Err(refused(RefusalKind::State, reason));
         }
@@ -105,13 +109,14 @@ impl Version {
             }
         };
         let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
-        let bias = sys::bias_of(&handle);
-        let (Some(main), Some(bias)) = (main, bias) else {
+        let Some(main) = main else {
             drop(sys::close(loading.caller, handle));
             dependencies::close(loading, dependencies);
             let reason = format!("no function {:?} is exported", loading.options.entry);
             return Err(refused(RefusalKind::BadImage, reason));
         };
+        // The handle's own definition comes before those of its dependencies.
+        let bias = (main as usize).wrapping_sub(checked.entry as usize);
         let range = shift(&checked.range, bias);
         let mut version = Self {
             number: loading.number,
@@ -126,6 +131,7 @@ impl Version {
             finalizers: Vec::new(),
             unique: checked.unique,
             carried_away: Vec::new(),
+            renewed: Vec::new(),
             reach: Reach { complete: true, ..Reach::default() },
             told: None,
         };
@@ -205,19 +211,25 @@ impl Version {
             let caller = fault.return_addresses.iter().find(|address| self.range.contains(address));
             (*caller?, true)
         };
-        struct F {
-            function: Option<String>,
-            file: Option<String>,
-            line: Option<u32>,
-        }
-        let _ = returns;
-        let frame = F { function: None, file: None, line: None };
+        // The innermost of the functions that were inlined into each other there.
+        let frames = symbolize::resolve(self.staged.path(), self.bias, address, returns);
+        let frame = frames.into_iter().next()?;
         Some(Place { address, function: frame.function, file: frame.file, line: frame.line })
     }
 
     /// The content of `sources` lives on in another version.
     pub(crate) fn gave_away(&mut self, sources: Vec<Range<usize>>) {
         self.carried_away = sources;
+    }
+
+    /// It was given pages that the next version can have.
+    pub(crate) fn set_renewed(&mut self, renewed: Vec<Range<usize>>) {
+        self.renewed = renewed;
+    }
+
+    /// The version's pages that the next one can have; it is not called again.
+    pub(crate) fn salvage(&self) -> Option<Spare> {
+        sys::salvage(self.renewed.iter().max_by_key(|place| place.len())?)
     }
 
     /// The version takes its state back: it runs again.
@@ -279,8 +291,8 @@ impl Version {
         sys::forget_exits(&self.range);
     }
 
-    /// Unmaps the version and says whether it is gone.
-    pub(crate) fn unmap(self, caller: &Caller, installed: &Installed) -> Memory {
+    /// Unmaps the version and says whether it is gone; its copy is then free.
+    pub(crate) fn unmap(self, caller: &Caller, installed: &Installed) -> (Memory, Option<Staged>) {
         sys::forget_exits(&self.range);
         // A guest that has set fault handlers of its own takes them with it.
         installed.verify_and_repair(self.range.clone());
@@ -290,14 +302,14 @@ impl Version {
         }
         let path: PathBuf = self.staged.path().to_owned();
         let gone = closed.is_ok()
-            && !sys::is_loaded(&path)
+            && !sys::is_loaded(self.range.start, &path)
             && (!sys::page_is_mapped(self.range.start) || !sys::is_mapped(&path));
         if gone {
-            Memory::Unmapped
+            (Memory::Unmapped, Some(self.staged))
         } else if self.unique.is_empty() {
-            Memory::Held
+            (Memory::Held, None)
         } else {
-            Memory::UniqueSymbols(self.unique)
+            (Memory::UniqueSymbols(self.unique), None)
         }
     }
 
@@ -385,6 +397,8 @@ fn explained(reason: String) -> String {
 /// What is known of a build before any of its code runs.
 struct Checked {
     range: Range<u64>,
+    /// The entry function.
+    entry: u64,
     state: StateMap,
     initializers: Routines,
     finalizers: Routines,
@@ -395,7 +409,7 @@ struct Checked {
 
 impl Checked {
     /// Checks the copy and makes the edits that let it load beside its predecessors.
-    fn of(staged: &Staged, loading: &Loading<'_>) -> Result<Self, Unready> {
+    fn of(staged: &Staged, file: File, loading: &Loading<'_>) -> Result<Self, Unready> {
         let identity = staged.identity();
         let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
         let unwritable = |error: &dyn std::fmt::Display| {
@@ -405,9 +419,7 @@ impl Checked {
                 format!("the private copy {path} cannot be edited: {error}"),
             )
         };
-        let bytes = File::open(staged.path())
-            .and_then(|file| sys::map(&file))
-            .map_err(|error| unwritable(&error))?;
+        let bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
         let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
         let image = match verdict(&bytes, &expected) {
             Verdict::Complete(image) => image,
@@ -421,6 +433,7 @@ impl Checked {
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
         let checked = Self {
             range: image.range().unwrap_or(0..0),
+            entry: image.exported(&loading.options.entry).map_or(0, |symbol| symbol.address),
             state: StateMap::of(&image, loading.options.untagged_bss),
             initializers: copy.initializers,
             finalizers: copy.finalizers,
@@ -431,11 +444,6 @@ impl Checked {
         // The copy is changed through the file: no mapping of it may be left.
         drop(image);
         drop(bytes);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(staged.path())
-            .map_err(|error| unwritable(&error))?;
         copy.plan.apply_to_file(&file, staged.path()).map_err(|error| unwritable(&error))?;
         drop(file);
         let known = Digest::matches(staged.path(), loading.known_bad);

@@ -37,7 +37,11 @@ impl Plugin {
                     let during = During::Destructor;
                     self.tell(Event::Fault(Failure { version: number, during, cause, place }));
                 }
-                let memory = version.unmap(&self.caller, &self.installed);
+                if !closing {
+                    self.spare = version.salvage().or(self.spare.take());
+                }
+                let (memory, copy) = version.unmap(&self.caller, &self.installed);
+                self.spare_copy = copy.filter(|_| !closing);
                 self.tell(Event::Retired { version: number, memory });
             }
             Some(memory) => {

@@ -26,6 +26,10 @@ pub(crate) struct Heap {
 }
 
 const WORD: usize = size_of::<usize>();
+/// Where programs have their memory: above the pages that are never mapped (vm.mmap_min_addr), below the middle of the
+/// 48-bit address space.
+const LOWEST: usize = 0x1_0000;
+const HIGHEST: usize = 1 << 47;
 
 impl Heap {
     /// A walk that may look at `limit` bytes; with 0 it is not made at all.
@@ -45,9 +49,15 @@ impl Heap {
         }
     }
 
+    /// Whether a word could be a pointer at all: aligned, and an address that programs have.
+    #[inline]
+    pub(crate) fn is_candidate(word: usize) -> bool {
+        (word & (WORD - 1) == 0) & (word.wrapping_sub(LOWEST) < HIGHEST - LOWEST)
+    }
+
     /// Notes where a word leads, if that is to the heap.
     pub(crate) fn follow(&mut self, word: usize) {
-        if !word.is_multiple_of(WORD) || word < 0x1_0000 || word >> 47 != 0 {
+        if !Self::is_candidate(word) {
             return;
         }
         let memory = self.memory.get_or_insert_with(sys::writable_memory);

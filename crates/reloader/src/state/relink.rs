@@ -35,6 +35,8 @@ const DESCRIBED: usize = 64;
 /// What is read at once; small enough to stay in the processor's nearer caches.
 const PIECE: usize = 32 << 10;
 const WORD: usize = size_of::<usize>();
+/// How many words are judged at once.
+const GROUP: usize = 32;
 
 /// Looks through a version's whole state, and the heap that hangs on it, for words that lead into the images of
 /// `others`, and makes them lead to the same thing in `target`.
@@ -105,22 +107,33 @@ impl<'a> Relinker<'a> {
             if !sys::read(from, part) {
                 break;
             }
-            for (index, word) in part.chunks_exact(WORD).enumerate() {
-                let Ok(word) = <[u8; WORD]>::try_from(word) else { continue };
-                let word = usize::from_ne_bytes(word);
-                if word == 0 {
-                    continue;
-                }
-                if self.span.contains(&word) {
-                    self.translate(from + index * WORD, word, &name);
-                }
-                if self.known {
-                    self.heap.follow(word);
+            for (index, group) in part.chunks(GROUP * WORD).enumerate() {
+                // Most memory holds no pointers: a group is passed over as a whole.
+                let interesting = words(group).fold(false, |found, word| {
+                    found | (self.leads_away(word) | Heap::is_candidate(word))
+                });
+                if interesting {
+                    self.look_at(from + index * GROUP * WORD, group, &name);
                 }
             }
             from += length;
         }
         self.piece = piece;
+    }
+
+    fn look_at(&mut self, at: usize, group: &[u8], name: &impl Fn(usize) -> String) {
+        for (index, word) in words(group).enumerate() {
+            if self.leads_away(word) {
+                self.translate(at + index * WORD, word, name);
+            } else if self.known && Heap::is_candidate(word) {
+                self.heap.follow(word);
+            }
+        }
+    }
+
+    /// Whether a word leads to where the other images lie, or at least near.
+    fn leads_away(&self, word: usize) -> bool {
+        word.wrapping_sub(self.span.start) < self.span.len()
     }
 
     /// Looks through the heap that hangs on what was looked at, and ends.
@@ -167,6 +180,14 @@ impl<'a> Relinker<'a> {
     fn atlas(&mut self, version: &Version) -> Option<&Atlas> {
         self.atlases.entry(version.number()).or_insert_with(|| version.atlas()).as_ref()
     }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    bytes.chunks_exact(WORD).map(|word| {
+        let mut bytes = [0; WORD];
+        bytes.copy_from_slice(word);
+        usize::from_ne_bytes(bytes)
+    })
 }
 
 /// Where the versions themselves are kept, and the loader's records of them: full of addresses that are to stay.

@@ -7,7 +7,7 @@ use super::relink::{Reach, Relinker};
 use super::report::{Refused, Resized, StateReport};
 use super::variables::{StateMap, Variable};
 use crate::builder::StatePolicy;
-use crate::sys;
+use crate::sys::{self, Spare};
 use crate::version::Version;
 
 /// Why a build is refused under a policy that asks for like sections; nothing has been touched yet.
@@ -34,13 +34,14 @@ pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Op
 /// Carries the state of `from` into `to`, whose constructors have run and nothing else.
 ///
 /// `fresh` is called with each place in `to` that is about to be overwritten, so that what was constructed there can be
-/// destroyed first. `others` are the versions, `from` among them, whose images may be led into.
+/// destroyed first. `spare` is memory that the new version may have. `others` are the versions, `from` among them, whose images may be led into.
 pub(crate) fn carry(
     policy: StatePolicy,
     from: &Version,
     to: &Version,
     others: &[&Version],
     search_limit: usize,
+    spare: &mut Option<Spare>,
     mut fresh: impl FnMut(&Range<usize>),
 ) -> Carried {
     let mut carried = Carried::default();
@@ -54,7 +55,10 @@ pub(crate) fn carry(
     for Move { name, old, new, size } in moves {
         let source = from.place(old, size);
         let target = to.place(new, size);
-        fresh(&to.place(new, size));
+        fresh(&target);
+        if sys::renew(&target, spare) {
+            carried.renewed.push(target.clone());
+        }
         if !copy(&source, &target, |piece| {
             relinker.look_through(&piece, |at| format!("{name}+{:#x}", at - target.start));
         }) {
@@ -65,7 +69,6 @@ pub(crate) fn carry(
         }
         report.bytes += size;
         carried.sources.push(source);
-        carried.targets.push(target);
     }
     let reach = relinker.finish();
     report.translated = reach.translated;
@@ -79,9 +82,10 @@ pub(crate) fn carry(
 pub(crate) struct Carried {
     pub(crate) report: StateReport,
     pub(crate) reach: Reach,
-    /// The memory of the old version whose content lives on elsewhere, and where.
+    /// The memory of the old version whose content lives on elsewhere.
     pub(crate) sources: Vec<Range<usize>>,
-    pub(crate) targets: Vec<Range<usize>>,
+    /// The memory of the new version that got other pages.
+    pub(crate) renewed: Vec<Range<usize>>,
 }
 
 /// A stretch of state to be copied, by image addresses.
@@ -171,16 +175,13 @@ fn copy(
     mut copied: impl FnMut(Range<usize>),
 ) -> bool {
     let length = source.len().min(target.len());
-    let mut buffer = vec![0; length.min(PIECE)];
-    let mut done = 0;
-    while done < length {
-        let size = (length - done).min(buffer.len());
-        let Some(part) = buffer.get_mut(..size) else { return false };
-        if !sys::read(source.start + done, part) || !sys::write(target.start + done, part) {
-            return false;
+    (0..length).step_by(PIECE).all(|done| {
+        let size = (length - done).min(PIECE);
+        let target = target.start + done..target.start + done + size;
+        let accessible = sys::copy(source.start + done, target.start, size);
+        if accessible {
+            copied(target);
         }
-        copied(target.start + done..target.start + done + size);
-        done += size;
-    }
-    true
+        accessible
+    })
 }

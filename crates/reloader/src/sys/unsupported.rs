@@ -32,6 +32,12 @@ pub(crate) fn is_own_directory(_: &Metadata) -> bool {
     false
 }
 
+pub(crate) fn make_private(_: &mut tempfile::Builder<'_, '_>) {}
+
+pub(crate) fn has_loader_variable(_: &Path) -> bool {
+    false
+}
+
 pub(crate) fn file_name(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
@@ -51,6 +57,21 @@ pub(crate) fn read(_: usize, _: &mut [u8]) -> bool {
 
 pub(crate) fn write(_: usize, _: &[u8]) -> bool {
     false
+}
+
+pub(crate) fn copy(_: usize, _: usize, _: usize) -> bool {
+    false
+}
+
+#[derive(Debug)]
+pub(crate) enum Spare {}
+
+pub(crate) fn renew(_: &Range<usize>, _: &mut Option<Spare>) -> bool {
+    false
+}
+
+pub(crate) fn salvage(_: &Range<usize>) -> Option<Spare> {
+    None
 }
 
 pub(crate) fn page_is_mapped(_: usize) -> bool {
@@ -91,10 +112,6 @@ pub(crate) fn records(handle: &Handle) -> Vec<usize> {
     match *handle {}
 }
 
-pub(crate) fn bias_of(handle: &Handle) -> Option<usize> {
-    match *handle {}
-}
-
 pub(crate) fn symbol(handle: &Handle, _: &str) -> Option<NonNull<c_void>> {
     match *handle {}
 }
@@ -104,7 +121,7 @@ pub(crate) fn as_main(symbol: NonNull<c_void>) -> Main {
     unsafe { std::mem::transmute::<NonNull<c_void>, Main>(symbol) }
 }
 
-pub(crate) fn is_loaded(_: &Path) -> bool {
+pub(crate) fn is_loaded(_: usize, _: &Path) -> bool {
     false
 }
 

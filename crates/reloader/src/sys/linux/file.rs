@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 /// What tells one build from the next: device, inode, size, times of modification and of change, in nanoseconds.
 pub(crate) fn identity(metadata: &Metadata) -> [u64; 7] {
@@ -64,6 +65,21 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 pub(crate) fn is_own_directory(metadata: &Metadata) -> bool {
     // SAFETY: no arguments, cannot fail.
     metadata.is_dir() && metadata.uid() == unsafe { libc::geteuid() }
+}
+
+/// Makes what is built readable, writable and searchable for its owner alone.
+pub(crate) fn make_private(builder: &mut tempfile::Builder<'_, '_>) {
+    builder.permissions(std::fs::Permissions::from_mode(0o700));
+}
+
+/// Whether the dynamic loader would not take this path as it stands (`ld.so(8)`, "Dynamic string tokens").
+pub(crate) fn has_loader_variable(path: &Path) -> bool {
+    let path = path.as_os_str().as_bytes();
+    let tokens: [&[u8]; 3] = [b"ORIGIN", b"LIB", b"PLATFORM"];
+    path.split(|&byte| byte == b'$').skip(1).any(|rest| {
+        let rest = rest.strip_prefix(b"{").unwrap_or(rest);
+        tokens.iter().any(|token| rest.starts_with(token))
+    })
 }
 
 /// A part of a path as the image spells it.

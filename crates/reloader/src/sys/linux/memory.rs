@@ -17,6 +17,19 @@ pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
     unsafe { probe::write(address, bytes) == bytes.len() }
 }
 
+/// Copies the state of one version to another's place; false where one of them is not accessible.
+///
+/// Both are memory of versions that are mapped, and neither runs.
+#[must_use]
+pub(crate) fn copy(source: usize, target: usize, length: usize) -> bool {
+    // SAFETY: the source is a variable of an image that the loader holds, so that it is mapped and initialised; the
+    // target is another one's. Should either have become inaccessible after all, the probe says so.
+    unsafe {
+        let source = std::slice::from_raw_parts(source as *const u8, length);
+        probe::write(target, source) == length
+    }
+}
+
 /// Whether the page of `address` is mapped in any way.
 pub(crate) fn page_is_mapped(address: usize) -> bool {
     let page = page_size();

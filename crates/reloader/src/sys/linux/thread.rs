@@ -7,6 +7,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,11 @@ use super::{maps, memory};
 
 /// The first other thread of the process that executes inside `range`, or cannot be shown not to.
 pub(crate) fn thread_inside(range: &Range<usize>) -> Option<u32> {
+    // Its links are itself, its parent and its entries: most processes are through here.
+    let alone = std::fs::metadata("/proc/self/task").is_ok_and(|tasks| tasks.nlink() == 3);
+    if alone {
+        return None;
+    }
     // SAFETY: no arguments, cannot fail.
     let own = unsafe { libc::gettid() };
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Some(0) };
