@@ -11,10 +11,11 @@
 //! that does not depend on the amount of code. [`plan_load_copy`] gives the edits of a copy as a
 //! [`patch_plan::Plan`]. [`sys`] finds images in the running process.
 //!
-//! ```no_run
+//! ```
 //! use elf_sections::{Expected, LoadCopyOptions, Verdict, plan_load_copy, verdict};
 //!
-//! let bytes = std::fs::read("libguest.so")?;
+//! # let path = std::env::current_exe()?;
+//! let bytes = std::fs::read(path)?;
 //! let expected = Expected { entry: Some("cr_main"), ..Expected::native() };
 //! match verdict(&bytes, &expected) {
 //!     Verdict::Complete(image) => {

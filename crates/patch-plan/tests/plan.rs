@@ -35,7 +35,7 @@ fn what_no_plan_can_have_is_refused_and_leaves_the_plan_as_it_was() {
 fn an_edit_behind_the_end_of_the_image_is_refused_with_where_that_is() {
     let mut plan = Plan::new();
     plan.edit(6, *b"abcd", *b"ABCD").unwrap();
-    let refused = plan.apply(&mut *b"12345678".to_vec()).unwrap_err();
+    let refused = plan.apply(&mut b"12345678".to_vec()).unwrap_err();
     assert_eq!(refused, Error::OutOfRange { offset: 6, wanted: 4, end: 8 });
     assert_eq!(refused.to_string(), "edit at 0x6: 4 bytes wanted, image ends at 0x8");
     let mut plan = Plan::new();

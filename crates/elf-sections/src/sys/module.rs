@@ -59,6 +59,16 @@ impl Module {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// Whether it was mapped from the file of this device and inode, as `stat` gives them.
+    ///
+    /// # Errors
+    ///
+    /// As [`file_identity`](Module::file_identity).
+    pub fn is_file(&self, device: u64, inode: u64) -> io::Result<bool> {
+        let identity = self.file_identity()?;
+        Ok(identity.device == device && identity.inode == inode)
+    }
+
     /// Whether `image` has this module's bytes: by build ID if both have one, else by the
     /// addresses and sizes of all segments, the image's whole layout.
     ///
@@ -97,6 +107,9 @@ pub struct ModuleSegment {
 }
 
 /// Which file a module was mapped from.
+///
+/// Overlay file systems and btrfs may name another device here than `stat` does. Where that
+/// matters, compare with the identity of a mapping of the file in question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
     /// The device, as `stat` gives it.
@@ -127,7 +140,8 @@ pub(super) struct Mapping {
     pub(super) identity: FileIdentity,
 }
 
-/// Every image that is loaded in this process, in the loader's order; the program comes first.
+/// Every image that is loaded in the caller's namespace, in the loader's order; the program comes
+/// first.
 pub fn modules() -> Vec<Module> {
     platform::modules()
 }
@@ -137,7 +151,7 @@ pub fn module_of_address(address: usize) -> Option<Module> {
     modules().into_iter().find(|module| module.contains(address))
 }
 
-/// The image that `dlopen` returned a handle for.
+/// The image that `dlopen` returned a handle for, if it is in the caller's own namespace.
 ///
 /// # Safety
 ///

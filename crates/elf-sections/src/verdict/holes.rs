@@ -59,8 +59,8 @@ pub(super) fn check_headers(image: &Image<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds a page of the file that the range touches and that is all zeros, and a range of more
-/// than one word that is.
+/// Finds a page of the file that the range touches and that is all zeros, and a range that is
+/// all zeros itself.
 pub(super) fn check(
     image: &Image<'_>,
     structure: Structure,
@@ -72,7 +72,9 @@ pub(super) fn check(
     let data = image.data;
     let zero = |offset: usize| Error::ZeroFilled { structure, offset: offset as u64 };
     let whole = data.get(start..end).unwrap_or_default();
-    if whole.len() > MAYBE_ZERO && is_zero(whole) {
+    // GNU ld may leave all of a few relocations empty.
+    let may_be_zero = matches!(structure, Structure::Rela | Structure::Rel);
+    if whole.len() > MAYBE_ZERO && !may_be_zero && is_zero(whole) {
         return Err(zero(start));
     }
     let mut page = start & !(PAGE.wrapping_sub(1));

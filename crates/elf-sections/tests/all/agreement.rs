@@ -43,6 +43,35 @@ fn goblin_reads_the_same_from_images_of_other_processors() {
 }
 
 #[test]
+fn goblin_reads_the_same_from_cross_compiled_guests() {
+    let workshop = Workshop::new();
+    for command in [
+        &["gcc", "-m32"][..],
+        &["gcc", "-m32", "-fuse-ld=gold", "-Wl,--hash-style=gnu"],
+        &["aarch64-linux-gnu-gcc"],
+        &["clang", "--target=riscv64-linux-gnu", "-fuse-ld=lld"],
+    ] {
+        // Without the thread-local variables, which need a library on some processors.
+        let command: Vec<&str> = command.iter().copied().chain(["-D__thread="]).collect();
+        let Some(bytes) = workshop.guest("cross.so", &command) else { continue };
+        let name = command.join(" ");
+        agrees_with_goblin(&name, &bytes);
+        let image = Image::parse(&bytes).unwrap();
+        let expected = Expected { entry: Some("cr_main"), ..Expected::like(image.header()) };
+        assert_eq!(verdict(&bytes, &expected).reason(), None, "{name}");
+        let slots = image.imports("imported");
+        let are_in_got = slots.iter().all(|&slot| {
+            image.section_at(slot).is_some_and(|section| section.name.starts_with(b".got"))
+        });
+        assert!(!slots.is_empty() && are_in_got, "{name}: {slots:x?}");
+        assert_eq!(
+            image.initializers().array.map(|it| it.end - it.start),
+            Some(image.header().class.word_size())
+        );
+    }
+}
+
+#[test]
 fn goblin_reads_the_same_from_this_program() {
     let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     if Image::parse(&bytes).is_ok() {

@@ -147,7 +147,7 @@ fn deferred_initialisers_are_the_callers_to_run() {
         let initializers = routines(&module, &copy.initializers.function, &copy.initializers.array);
         assert!(initializers.len() > 1);
         for routine in initializers {
-            assert!(module.contains(routine as usize), "{linker}: the array is relocated");
+            assert!(module.contains(routine), "{linker}: the array is relocated");
             // SAFETY: the addresses are those of the guest's own initialisers, called once each.
             let routine: extern "C" fn(c_int, *const c_char, *const c_char) =
                 unsafe { std::mem::transmute(routine) };
@@ -263,6 +263,8 @@ fn this_program_is_the_first_module_and_contains_its_code() {
     let identity = found.file_identity().unwrap();
     assert_eq!(identity.inode, metadata.ino());
     assert!(!identity.is_deleted);
+    assert!(found.is_file(identity.device, metadata.ino()).unwrap());
+    assert!(!found.is_file(identity.device, metadata.ino() + 1).unwrap());
     assert_eq!(sys::module_of_address(0), None);
     assert!(modules.iter().all(|it| it.segments.iter().any(|it| it.kind == SegmentKind::LOAD)));
 }

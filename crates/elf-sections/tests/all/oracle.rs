@@ -32,7 +32,7 @@ fn every_single_changed_byte_of_the_fixtures_keeps_every_promise() {
         eprintln!("{name}");
         for index in 0..bytes.len() {
             let old = bytes[index];
-            for new in [0, 0xff, old ^ 1, old.wrapping_add(8)] {
+            for new in [0, 0xff, old ^ 1] {
                 bytes[index] = new;
                 elf_image(&bytes);
             }
