@@ -31,7 +31,10 @@ fn an_interrupt_and_a_termination_close_the_library() {
 #[test]
 fn a_second_interrupt_ends_a_library_that_never_returns() {
     let Some(guest) = Guest::with_step("for (;;) counter = 1;") else { return };
-    let session = Session::spawn(program().args(["run", "--json"]).arg(guest.library()));
+    // What the program cannot clean up goes with the library's directory.
+    let session = Session::spawn(
+        program().args(["run", "--json", "--temp-dir"]).arg(guest.directory()).arg(guest.library()),
+    );
     session.expect("loaded");
     session.signal(Signal::INT);
     let advice = session.expect_error();

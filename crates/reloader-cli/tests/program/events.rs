@@ -96,6 +96,8 @@ fn a_negative_number_that_the_library_returns_is_a_fault_with_its_value() {
         assert_eq!(fault.get(field), Some(&Value::Null), "{field} of {fault}");
     }
     assert_eq!(session.expect("rolled_back")["version"], 1);
+    session.signal(Signal::TERM);
+    session.end().closed(0);
 }
 
 #[test]

@@ -18,6 +18,8 @@ fn a_call_that_takes_longer_than_the_deadline_is_a_fault() {
     assert_eq!(fault["kind"], "deadline");
     assert_eq!(fault["function"], "step");
     assert_eq!(session.expect("rolled_back")["version"], 1);
+    session.signal(Signal::TERM);
+    session.end().closed(0);
 }
 
 #[test]
@@ -61,6 +63,8 @@ fn a_polled_library_is_reloaded_too() {
     session.expect("loaded");
     guest.build("counter += 2;");
     assert_eq!(session.expect("reloaded")["version"], 2);
+    session.signal(Signal::TERM);
+    session.end().closed(0);
 }
 
 #[test]

@@ -40,7 +40,10 @@ fn the_demo_observes_all_that_it_promises_and_leaves_nothing_behind() {
     assert_eq!(fault["file"], broken["file"]);
     let reloads = named("reloaded");
     assert_eq!(reloads.len(), 4);
-    assert!(reloads.iter().all(|it| it["state"]["carried"][0] == "counter"), "{reloads:?}");
+    for reloaded in reloads {
+        let carried = reloaded["state"]["carried"].as_array().unwrap();
+        assert!(carried.iter().any(|name| name == "counter"), "{reloaded}");
+    }
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
@@ -71,7 +74,7 @@ fn the_demo_tells_its_story_to_a_reader() {
 }
 
 #[test]
-fn what_is_kept_can_be_built_again() {
+fn what_is_kept_is_the_mended_library_with_its_source() {
     if !has_compiler() {
         return;
     }
@@ -83,8 +86,12 @@ fn what_is_kept_can_be_built_again() {
     assert!(end.status.success(), "{}", end.error_text());
     let kept = end.events().pop().unwrap();
     assert_eq!(kept["event"], "kept");
-    let source = Path::new(kept["directory"].as_str().unwrap()).join("guest.c");
-    assert!(fs::read_to_string(source).unwrap().contains("counter += 100;"));
+    let directory = Path::new(kept["directory"].as_str().unwrap());
+    assert!(fs::read_to_string(directory.join("guest.c")).unwrap().contains("counter += 100;"));
+    let library = directory.join("libguest.so");
+    let again =
+        Session::spawn(program().args(["run", "--json", "--steps", "1"]).arg(library)).end();
+    assert_eq!(again.closed(0)["steps"], 1);
 }
 
 #[test]
