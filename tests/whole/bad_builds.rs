@@ -400,7 +400,21 @@ fn a_directory_in_the_place_of_the_build_is_refused_and_goes_again() {
     running.goes_on_with(2, "a directory");
 }
 
-/// Bytes appended to a build of `number`, thirty million of them, as a linker that has much to write.
+#[test]
+fn a_pipe_in_the_place_of_the_build_is_not_waited_on() {
+    let mut running = Running::build_1();
+    running.seen.forget();
+    fs::remove_file(running.bench.library()).unwrap();
+    let made = Command::new("mkfifo").arg(running.bench.library()).status().unwrap();
+    assert!(made.success());
+    running.is_undisturbed("a pipe");
+    running.is_undisturbed("a pipe");
+    assert!(running.refusals().len() <= 1);
+    fs::remove_file(running.bench.library()).unwrap();
+    running.goes_on_with(2, "a pipe");
+}
+
+/// A build that is thirty million bytes long.
 fn large(number: i32) -> Vec<u8> {
     Build::ledger(number)
         .more("\n__attribute__((used)) static const char filling[30000000] = {1};\n")
