@@ -152,12 +152,17 @@ impl Stage {
             }
             self.reflinks.store(false, Ordering::Relaxed);
         }
-        let renamed = spare.is_some_and(|spare| fs::rename(&spare.path, path).is_ok());
-        let mut copy = open.create_new(!renamed).open(path)?;
+        let spare = spare.and_then(|spare| {
+            // A fork of this process may still run it.
+            let copy = open.open(&spare.path).ok().filter(|copy| !sys::is_shared(copy))?;
+            fs::rename(&spare.path, path).ok().map(|()| copy)
+        });
+        let mut copy = match spare {
+            Some(copy) => copy,
+            None => open.create_new(true).open(path)?,
+        };
         let length = io::copy(original, &mut copy)?;
-        if renamed {
-            copy.set_len(length)?;
-        }
+        copy.set_len(length)?;
         Ok(copy)
     }
 }

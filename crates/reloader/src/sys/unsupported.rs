@@ -24,6 +24,10 @@ pub(crate) fn being_written(_: &File) -> Option<bool> {
     None
 }
 
+pub(crate) fn is_shared(_: &File) -> bool {
+    true
+}
+
 pub(crate) fn try_lock(_: &File) -> io::Result<bool> {
     Ok(false)
 }

@@ -30,21 +30,31 @@ const F_SETSIG: libc::c_int = 10;
 /// Somebody who opens it during the few microseconds of the lease is delayed until it is given back, and the notice of
 /// that, a signal, is directed to SIGURG, which is ignored by default.
 pub(crate) fn being_written(file: &File) -> Option<bool> {
+    is_leased(file, libc::F_RDLCK).map(|leased| !leased)
+}
+
+/// Whether anybody, this process included, has the file open once more or mapped, or that cannot be told.
+pub(crate) fn is_shared(file: &File) -> bool {
+    is_leased(file, libc::F_WRLCK) != Some(true)
+}
+
+/// Whether the kernel grants a lease of this kind, which is given back at once; `None` where it grants none at all.
+fn is_leased(file: &File, kind: libc::c_int) -> Option<bool> {
     let descriptor = file.as_raw_fd();
     // SAFETY: `fcntl` on a descriptor that `file` keeps open; these commands take integers.
     let lease = unsafe {
         if libc::fcntl(descriptor, F_SETSIG, libc::SIGURG) != 0 {
             return None;
         }
-        libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_RDLCK)
+        libc::fcntl(descriptor, libc::F_SETLEASE, kind)
     };
     if lease == 0 {
         // SAFETY: as above.
         unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_UNLCK) };
-        return Some(false);
+        return Some(true);
     }
     match io::Error::last_os_error().raw_os_error() {
-        Some(libc::EAGAIN) => Some(true),
+        Some(libc::EAGAIN) => Some(false),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ mod thread;
 
 pub(crate) use exits::{Exit, divert, forget_exits, return_exits, take_exits};
 pub(crate) use file::{
-    being_written, file_name, has_loader_variable, identity, is_own_directory, make_private, map,
+    being_written, file_name, has_loader_variable, identity, is_own_directory, is_shared, make_private, map,
     process, try_lock,
 };
 pub(crate) use loader::{
