@@ -64,9 +64,12 @@ fn goblin_reads_the_same_from_cross_compiled_guests() {
             image.section_at(slot).is_some_and(|section| section.name.starts_with(b".got"))
         });
         assert!(!slots.is_empty() && are_in_got, "{name}: {slots:x?}");
+        // clang runs the constructor while it compiles.
+        let constructors = u64::from(name.contains("gcc"));
         assert_eq!(
-            image.initializers().array.map(|it| it.end - it.start),
-            Some(image.header().class.word_size())
+            image.initializers().array.map_or(0, |it| it.end - it.start),
+            constructors * image.header().class.word_size(),
+            "{name}"
         );
     }
 }
