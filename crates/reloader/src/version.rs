@@ -109,14 +109,14 @@ impl Version {
             }
         };
         let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
-        let Some(main) = main else {
+        // Not from the entry's address: where that is chosen by a function of the image, its symbol leads elsewhere.
+        let bias = sys::bias_of(&handle);
+        let (Some(main), Some(bias)) = (main, bias) else {
             drop(sys::close(loading.caller, handle));
             dependencies::close(loading, dependencies);
             let reason = format!("no function {:?} is exported", loading.options.entry);
             return Err(refused(RefusalKind::BadImage, reason));
         };
-        // The handle's own definition comes before those of its dependencies.
-        let bias = (main as usize).wrapping_sub(checked.entry as usize);
         let range = shift(&checked.range, bias);
         let mut version = Self {
             number: loading.number,
@@ -397,8 +397,6 @@ fn explained(reason: String) -> String {
 /// What is known of a build before any of its code runs.
 struct Checked {
     range: Range<u64>,
-    /// The entry function.
-    entry: u64,
     state: StateMap,
     initializers: Routines,
     finalizers: Routines,
@@ -433,7 +431,6 @@ impl Checked {
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
         let checked = Self {
             range: image.range().unwrap_or(0..0),
-            entry: image.exported(&loading.options.entry).map_or(0, |symbol| symbol.address),
             state: StateMap::of(&image, loading.options.untagged_bss),
             initializers: copy.initializers,
             finalizers: copy.finalizers,

@@ -116,6 +116,10 @@ pub(crate) fn records(handle: &Handle) -> Vec<usize> {
     match *handle {}
 }
 
+pub(crate) fn bias_of(handle: &Handle) -> Option<usize> {
+    match *handle {}
+}
+
 pub(crate) fn symbol(handle: &Handle, _: &str) -> Option<NonNull<c_void>> {
     match *handle {}
 }

@@ -94,17 +94,32 @@ fn last_error() -> String {
     text.to_string_lossy().into_owned()
 }
 
+/// The public head of `struct link_map` (link.h), the loader's record of a library.
+#[repr(C)]
+struct LinkMap {
+    addr: usize,
+    _name: *const c_char,
+    _ld: *const c_void,
+    next: *mut LinkMap,
+    prev: *mut LinkMap,
+}
+
+fn link_map(handle: &Handle) -> Option<NonNull<LinkMap>> {
+    let mut map: *mut LinkMap = ptr::null_mut();
+    // SAFETY: with RTLD_DI_LINKMAP `dlinfo` writes one pointer.
+    let result =
+        unsafe { libc::dlinfo(handle.0.as_ptr(), libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+    NonNull::new(map).filter(|_| result == 0)
+}
+
+/// The load bias: what is added to each address of the image.
+pub(crate) fn bias_of(handle: &Handle) -> Option<usize> {
+    // SAFETY: the link map lives as long as the handle is open.
+    link_map(handle).map(|map| unsafe { map.as_ref() }.addr)
+}
+
 /// Where the loader keeps its records: of this library and of those that were loaded before and after it.
 pub(crate) fn records(handle: &Handle) -> Vec<usize> {
-    /// The public head of `struct link_map` (link.h).
-    #[repr(C)]
-    struct LinkMap {
-        _addr: usize,
-        _name: *const c_char,
-        _ld: *const c_void,
-        next: *mut LinkMap,
-        prev: *mut LinkMap,
-    }
     struct Walk {
         from: *mut LinkMap,
         found: Vec<usize>,
@@ -127,15 +142,10 @@ pub(crate) fn records(handle: &Handle) -> Vec<usize> {
         }
         1
     }
-    let mut state = Walk { from: ptr::null_mut(), found: Vec::new() };
-    // SAFETY: with RTLD_DI_LINKMAP `dlinfo` writes one pointer; `walk` gets what it expects, alive for the call.
-    unsafe {
-        let out = (&raw mut state.from).cast();
-        if libc::dlinfo(handle.0.as_ptr(), libc::RTLD_DI_LINKMAP, out) == 0 && !state.from.is_null()
-        {
-            libc::dl_iterate_phdr(Some(walk), (&raw mut state).cast());
-        }
-    }
+    let Some(map) = link_map(handle) else { return Vec::new() };
+    let mut state = Walk { from: map.as_ptr(), found: Vec::new() };
+    // SAFETY: `walk` gets what it expects, and it is alive for the call.
+    unsafe { libc::dl_iterate_phdr(Some(walk), (&raw mut state).cast()) };
     state.found
 }
 

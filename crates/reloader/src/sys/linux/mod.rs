@@ -14,7 +14,7 @@ pub(crate) use file::{
     process, try_lock,
 };
 pub(crate) use loader::{
-    Handle, Opening, as_main, call_destructor, call_finalizer, call_initializer, close, is_loaded,
+    Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close, is_loaded,
     open, records, symbol,
 };
 pub(crate) use maps::{is_mapped, writable_memory};
