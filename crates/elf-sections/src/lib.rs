@@ -37,6 +37,9 @@
 //! that the file merely claims, and every walk ends. Outside [`sys`] there is no `unsafe` code, no
 //! I/O and no knowledge of the platform: every class and byte order is read everywhere.
 //!
+//! The bytes must not change while they are looked at. A file that a linker may still be writing
+//! is better read than mapped: a mapping faults when the file is cut short under it.
+//!
 //! # References
 //!
 //! - System V Application Binary Interface, generic ABI 4.1 and the gABI draft of 2024, chapters

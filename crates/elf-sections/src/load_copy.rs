@@ -48,12 +48,17 @@ pub struct LoadCopy {
 ///   the binding `STB_GNU_UNIQUE`. glibc then keeps one definition for the whole process: a second
 ///   version of a library works on the first one's variables, and the first can never be unloaded.
 ///   Their binding becomes `STB_GLOBAL` in the dynamic symbol table; references inside a copy that
-///   is loaded with `RTLD_LOCAL` then lead to the copy itself.
+///   is loaded with `RTLD_LOCAL` then lead to the copy itself, unless the host or a library that
+///   was loaded globally defines the same name. A library that is loaded *together* with a copy
+///   looks into the copy first, as with any global symbol; if it finds a definition there, the
+///   copy stays for as long as that library. A host that loads the C++ runtime before its first
+///   guest rules that out.
 /// - **`DF_1_NODELETE`** (`-z nodelete`) is taken off `DT_FLAGS_1`.
 /// - **Initialisers and finalisers**, if they are to be deferred: `DT_INIT` and `DT_FINI` get the
 ///   tag [`DEFERRED_TAG`](LoadCopy::DEFERRED_TAG), which loaders pass over, and the sizes of
 ///   `DT_INIT_ARRAY` and `DT_FINI_ARRAY` become 0. The arrays stay where they are and are still
-///   relocated, so that after loading they hold the addresses to call.
+///   relocated, so that after loading they hold the addresses to call. Finalisers include the
+///   compiler's own, which calls `__cxa_finalize` for the destructors of the image's objects.
 ///
 /// # Errors
 ///
