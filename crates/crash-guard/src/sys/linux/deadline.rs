@@ -96,10 +96,10 @@ pub(super) unsafe fn target(
         let token = information.si_value().sival_ptr as usize;
         let mut under_barrier = false;
         let mut landing = innermost;
-        while !landing.is_null() && Landing::is_sound(landing, &*thread) {
+        while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
             if (*landing).is_barrier() {
                 under_barrier = true;
-            } else if (*landing).token == token {
+            } else if Landing::has_deadline(landing) && (*landing).token == token {
                 if under_barrier {
                     (*landing).expired = true;
                     (*thread).deadline_waits = true;
@@ -129,19 +129,19 @@ pub(super) fn deliver_waiting() {
     unsafe {
         let mut expired = null_mut::<Landing>();
         let mut landing = (*thread).innermost;
-        while !landing.is_null() && Landing::is_sound(landing, &*thread) {
+        while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
             if (*landing).is_barrier() {
                 if expired.is_null() {
                     return; // it still waits, for this barrier
                 }
                 break;
             }
-            if (*landing).token != 0 && (*landing).expired {
+            if Landing::has_deadline(landing) && (*landing).token != 0 && (*landing).expired {
                 expired = landing;
             }
             landing = (*landing).outer;
         }
-        (*thread).deadline_waits = !landing.is_null();
+        (*thread).deadline_waits = !Landing::is_none(landing);
         if !expired.is_null() && set(expired, Duration::ZERO) {
             // Wait for it here, so that nothing more of the guest runs.
             let all_others = !(1u64 << (signal() - 1));

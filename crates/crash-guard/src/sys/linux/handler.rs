@@ -53,25 +53,28 @@ unsafe fn decide(
     interrupted: Context,
     thread: *mut Thread,
 ) -> Decision {
-    // SAFETY: `thread` is this thread's block; a landing is read only once `first_live` has
+    // SAFETY: `thread` is this thread's block; a landing is read only once `innermost_above` has
     // found its frame to stand, and believed only if its canary is right.
     unsafe {
         let is_deadline = deadline::is_one(signal, information);
-        if (*thread).innermost.is_null() || (*thread).in_handler || !disposition::is_installed() {
+        if Landing::is_none((*thread).innermost)
+            || (*thread).in_handler
+            || !disposition::is_installed()
+        {
             return if is_deadline { Decision::Ignore } else { Decision::PassOn };
         }
         // A child of fork or vfork has another number; its faults are its own.
         if libc::gettid() != (*thread).id {
             return Decision::PassOn;
         }
-        let (innermost, _) = landing::first_live(&*thread, interrupted.sp(), |_| ());
+        let innermost = landing::innermost_above(&*thread, interrupted.sp(), |_| ());
         if is_deadline {
             return match deadline::target(information, innermost, thread) {
                 Some(landing) => Decision::Land(landing, FaultKind::Deadline),
                 None => Decision::Ignore,
             };
         }
-        if innermost.is_null()
+        if Landing::is_none(innermost)
             || !Landing::is_sound(innermost, &*thread)
             || (*innermost).is_barrier()
             || (*innermost).sp == 0
@@ -140,8 +143,8 @@ unsafe fn land(
 unsafe fn abandon_inside(landing: *mut Landing, sp: usize, thread: *mut Thread) {
     // SAFETY: `landing` was found on this chain by the same walk.
     unsafe {
-        let (mut inner, _) = landing::first_live(&*thread, sp, |stale| landing::discard(stale));
-        while inner != landing && !inner.is_null() && Landing::is_sound(inner, &*thread) {
+        let mut inner = landing::innermost_above(&*thread, sp, |stale| landing::discard(stale));
+        while inner != landing && !Landing::is_none(inner) && Landing::is_sound(inner, &*thread) {
             landing::discard(inner);
             inner = (*inner).outer;
         }

@@ -3,7 +3,6 @@
 
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, offset_of};
-use core::ptr::null_mut;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use super::exception::{self, UnwindException};
@@ -28,7 +27,8 @@ pub(super) struct Landing {
     pub(super) depth: u32,
     /// The caller's `errno`.
     pub(super) errno: c_int,
-    /// Says which timer is this landing's; 0 without a deadline.
+    /// Says which timer is this landing's, 0 for none. Set only if the guard has a deadline, and
+    /// so are the next two.
     pub(super) token: usize,
     pub(super) timer: c_int,
     pub(super) expired: bool,
@@ -52,6 +52,23 @@ impl Landing {
     pub(super) fn is_barrier(&self) -> bool {
         self.guard.is_null()
     }
+
+    /// # Safety
+    ///
+    /// `landing` must be an open landing.
+    pub(super) unsafe fn has_deadline(landing: *const Self) -> bool {
+        // SAFETY: the guard of an open landing is null or lives.
+        unsafe { (*landing).guard.as_ref().is_some_and(|guard| guard.deadline.is_some()) }
+    }
+
+    /// Whether a link of the chain leads to no landing: the chain's end, or a thread that has
+    /// none yet.
+    pub(super) fn is_none(landing: *const Self) -> bool {
+        landing.is_null() || landing == Self::END
+    }
+
+    /// The end of the chain: above every landing.
+    pub(super) const END: *mut Self = usize::MAX as *mut Self;
 }
 
 /// How a call through the assembly ended, besides 0 for a plain return.
@@ -93,10 +110,13 @@ pub(crate) unsafe fn call_with(
     entry: Entry,
     argument: *mut c_void,
 ) -> Result<(), Fault> {
-    let mut landing = MaybeUninit::uninit();
+    let mut landing = MaybeUninit::<Landing>::uninit();
     // SAFETY: as in `call`; `guard` outlives the landing.
     unsafe {
+        // Whoever sees the landing sees a token, once it is open.
+        (&raw mut (*landing.as_mut_ptr()).token).write(0);
         let open = Open::new(landing.as_mut_ptr(), guard);
+        let _timer = Timer(open.landing);
         if guard.mask == Mask::Entry {
             (*open.landing).mask = thread::current_mask();
         }
@@ -111,6 +131,10 @@ pub(crate) unsafe fn call_with(
 }
 
 /// Runs `f` with a landing at which faults are passed on.
+///
+/// Never inlined: landings are told apart by their addresses, so that each needs a frame of its
+/// own.
+#[inline(never)]
 pub(crate) fn barrier<R>(f: impl FnOnce() -> R) -> R {
     let mut landing = MaybeUninit::uninit();
     // SAFETY: as in `call`.
@@ -143,12 +167,11 @@ impl Open {
         // The handler may look at any instruction: the fences keep the landing complete before
         // it is seen, and visible before what it guards begins.
         unsafe {
-            if (*thread).id == 0 {
-                thread::prepare(thread);
-            }
             let mut outer = (*thread).innermost;
-            if (outer as usize).wrapping_sub(1) < landing as usize {
-                outer = without_stale(thread, landing);
+            // No live landing lies below this one's end, and neither does the end of the chain,
+            // but null does: the thread is new.
+            if outer < landing.add(1) {
+                outer = prepared(thread, landing);
             }
             let depth = (*thread).depth + 1;
             (&raw mut (*landing).sp).write(0);
@@ -157,7 +180,6 @@ impl Open {
             (&raw mut (*landing).guard).write(guard);
             (&raw mut (*landing).depth).write(depth);
             (&raw mut (*landing).errno).write(*(*thread).errno);
-            (&raw mut (*landing).token).write(0);
             compiler_fence(Ordering::SeqCst);
             (*thread).innermost = landing;
             (*thread).depth = depth;
@@ -177,8 +199,17 @@ impl Drop for Open {
             (*self.thread).innermost = (*self.landing).outer;
             (*self.thread).depth = (*self.landing).depth - 1;
             compiler_fence(Ordering::SeqCst);
-            discard(self.landing);
         }
+    }
+}
+
+/// Deletes the timer of a landing, if `arm` has set one.
+struct Timer(*mut Landing);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: the landing is still there, in the frame of the function that has the timer.
+        unsafe { discard(self.0) };
     }
 }
 
@@ -187,11 +218,10 @@ impl Drop for Open {
 /// # Safety
 ///
 /// `landing` must be an opened landing of the calling thread.
-#[inline(always)]
 pub(super) unsafe fn discard(landing: *mut Landing) {
-    // SAFETY: the caller promises that the landing was opened, so that `token` is set.
+    // SAFETY: the caller promises that the landing was opened, so that `guard` is set.
     unsafe {
-        if (*landing).token != 0 {
+        if Landing::has_deadline(landing) && (*landing).token != 0 {
             deadline::disarm(landing);
         }
     }
@@ -223,13 +253,31 @@ unsafe fn landed(open: &Open, end: u32) -> Fault {
     }
 }
 
-/// Forgets landings whose frames a guest's `longjmp` has cut off, before another is opened.
+/// The chain for a landing about to be opened, once what is in the way has been seen to.
 #[cold]
 #[inline(never)]
+unsafe fn prepared(thread: *mut Thread, opening: *mut Landing) -> *mut Landing {
+    // SAFETY: `thread` is the calling thread's block.
+    unsafe {
+        if (*thread).id == 0 {
+            thread::prepare(thread);
+        }
+        without_stale(thread, opening)
+    }
+}
+
+/// Forgets landings whose frames a guest's `longjmp` has cut off, before another is opened: one
+/// that would overlap it, or that lies below it on the thread's own stack.
 unsafe fn without_stale(thread: *mut Thread, opening: *mut Landing) -> *mut Landing {
     // SAFETY: `thread` is the calling thread's block; `opening` is on the stack now in use.
     unsafe {
-        let (live, depth) = first_live(&*thread, opening as usize, |stale| {
+        let on_own_stack = (*thread).owns(opening as usize);
+        let is_stale = |landing: *mut Landing| {
+            let overlaps = (landing as usize).abs_diff(opening as usize) < size_of::<Landing>();
+            let below = landing < opening && on_own_stack && (*thread).owns(landing as usize);
+            overlaps || below
+        };
+        let (live, depth) = first_live(&*thread, is_stale, |stale| {
             if stale != opening {
                 discard(stale);
             }
@@ -240,25 +288,37 @@ unsafe fn without_stale(thread: *mut Thread, opening: *mut Landing) -> *mut Land
     }
 }
 
-/// The innermost landing whose frame still stands when the stack pointer is `sp`, with its
-/// depth. On the thread's own stack live frames lie above `sp`, and no live landing is at `sp`
-/// itself. Stale landings that can still be read are handed to `stale`.
+/// The innermost landing whose frame still stands when the stack pointer is `sp`. A stale one
+/// lies wholly below it on the thread's own stack. Stale landings are handed to `stale`.
 ///
 /// # Safety
 ///
 /// `thread` must be the calling thread's block.
-pub(super) unsafe fn first_live(
+pub(super) unsafe fn innermost_above(
     thread: &Thread,
     sp: usize,
+    stale: impl FnMut(*mut Landing),
+) -> *mut Landing {
+    let on_own_stack = thread.owns(sp);
+    let is_stale = |landing: *mut Landing| {
+        landing as usize + size_of::<Landing>() <= sp
+            && on_own_stack
+            && thread.owns(landing as usize)
+    };
+    // SAFETY: the caller passes the calling thread's block.
+    unsafe { first_live(thread, is_stale, stale) }.0
+}
+
+/// The innermost landing that is not stale, with its depth. Stale landings that can still be
+/// read are handed to `stale`.
+unsafe fn first_live(
+    thread: &Thread,
+    is_stale: impl Fn(*mut Landing) -> bool,
     mut stale: impl FnMut(*mut Landing),
 ) -> (*mut Landing, u32) {
     let mut landing = thread.innermost;
     let mut depth = thread.depth;
-    let is_stale = |landing: *mut Landing| {
-        let address = landing as usize;
-        address == sp || (address < sp && thread.owns(sp) && thread.owns(address))
-    };
-    while !landing.is_null() && is_stale(landing) {
+    while !Landing::is_none(landing) && is_stale(landing) {
         // SAFETY: a stale landing lies on the stack in use or below it, where it once was
         // written, and is believed only if its canary is right.
         unsafe {
@@ -269,12 +329,12 @@ pub(super) unsafe fn first_live(
         depth -= 1;
         let next = thread.recent[depth as usize % RECENT];
         if depth == 0 || next <= landing {
-            return (null_mut(), 0);
+            return (Landing::END, 0);
         }
-        // SAFETY: a landing that is not stale lies above `sp` on a stack in use.
+        // SAFETY: a landing that is not stale lies above those on a stack in use.
         if !is_stale(next) && unsafe { !Landing::is_sound(next, thread) || (*next).depth != depth }
         {
-            return (null_mut(), 0);
+            return (Landing::END, 0);
         }
         landing = next;
     }

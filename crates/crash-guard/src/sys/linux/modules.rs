@@ -1,6 +1,6 @@
 //! What the loader says about addresses. None of this is for the handler.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
@@ -40,7 +40,7 @@ pub(crate) fn modules() -> Vec<crate::symbolize::Module> {
     let mut modules = Vec::new();
     each(&mut |module| {
         // SAFETY: the loader's name of a module is a C string that lives as long as the module.
-        let name = unsafe { CStr::from_ptr(module.dlpi_name) };
+        let name = unsafe { core::ffi::CStr::from_ptr(module.dlpi_name) };
         let path = if name.is_empty() && modules.is_empty() {
             // The main program comes first and has no name.
             std::env::current_exe().unwrap_or_default()
@@ -64,7 +64,7 @@ pub(crate) fn exported_symbol(address: usize) -> Option<String> {
         return None;
     }
     // SAFETY: the name is a C string in the module's symbol table.
-    let name = unsafe { CStr::from_ptr(module.dli_sname) };
+    let name = unsafe { core::ffi::CStr::from_ptr(module.dli_sname) };
     Some(name.to_string_lossy().into_owned())
 }
 

@@ -15,7 +15,8 @@ use super::landing::Landing;
 /// The handler and the code it interrupts are the only ones to use it, on the same thread.
 #[repr(C)]
 pub(super) struct Thread {
-    /// The innermost open guard or barrier.
+    /// The innermost open guard or barrier, the chain's end if there is none, and null before
+    /// the thread's first.
     pub(super) innermost: *mut Landing,
     /// How many are open, the stale ones included.
     pub(super) depth: u32,
@@ -72,6 +73,7 @@ pub(super) fn prepare(thread: *mut Thread) {
         disposition::unblock_fault_signals();
         (*thread).mask = current_mask();
         set_id(thread);
+        (*thread).innermost = Landing::END;
     }
 }
 
@@ -239,6 +241,7 @@ extern "C" fn at_exit(_: *mut c_void) {
             }
         }
         (*thread).id = 0;
+        (*thread).innermost = null_mut();
         (*thread).alternate = null_mut();
         libc::munmap(mapping, (*thread).alternate_length);
     }

@@ -74,7 +74,7 @@ fn fault_in_rust() {
 fn a_rust_function_is_demangled() {
     let frames = unsafe { call(fault_in_rust) }.unwrap_err().frames();
     let here = |frame: &Frame| {
-        frame.function.as_deref().is_some_and(|name| name.ends_with("symbols::fault_in_rust"))
+        frame.function.as_deref().is_some_and(|name| name.ends_with("fault_in_rust"))
             && frame.line.is_some()
     };
     assert!(frames.iter().any(here), "{frames:#?}");
