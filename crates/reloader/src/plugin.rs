@@ -470,6 +470,7 @@ impl Plugin {
         let number = self.versions[from].number();
         carried.reach.merge(self.relink_userdata(to));
         self.versions[from].gave_away(carried.sources);
+        self.versions[to].received(carried.targets);
         self.versions[to].set_reach(carried.reach);
         self.versions[to].set_renewed(carried.renewed);
         self.transfer = Some((number, carried.report));
@@ -485,6 +486,8 @@ impl Plugin {
             let others = others(&self.versions, &self.lingering, target);
             let mut reach = state::relink(target, &others, self.options.search_limit);
             reach.merge(self.relink_userdata(to));
+            // What they share is destroyed once, by the one that has it last.
+            self.versions.iter_mut().for_each(Version::lets_go);
             self.versions[to].takes_back();
             self.versions[to].set_reach(reach);
         }

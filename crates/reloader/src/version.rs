@@ -39,7 +39,11 @@ pub(crate) struct Version {
     /// The unique symbols that could not be made ordinary.
     unique: Vec<String>,
     /// Memory of this version whose content lives on in another.
-    carried_away: Vec<Range<usize>>,
+    given: Vec<Range<usize>>,
+    /// Memory of this version whose content came from another.
+    received: Vec<Range<usize>>,
+    /// What was given or received is this version's to destroy: of all that share it, it ran last.
+    holds: bool,
     /// Memory of this version that has pages of its own, which the next one can have.
     renewed: Vec<Range<usize>>,
     /// Where this version's state leads, besides itself.
@@ -130,7 +134,9 @@ impl Version {
             state: checked.state,
             finalizers: Vec::new(),
             unique: checked.unique,
-            carried_away: Vec::new(),
+            given: Vec::new(),
+            received: Vec::new(),
+            holds: true,
             renewed: Vec::new(),
             reach: Reach { complete: true, ..Reach::default() },
             told: None,
@@ -219,7 +225,13 @@ impl Version {
 
     /// The content of `sources` lives on in another version.
     pub(crate) fn gave_away(&mut self, sources: Vec<Range<usize>>) {
-        self.carried_away = sources;
+        self.given.extend(sources);
+        self.holds = false;
+    }
+
+    /// The content of `targets` came from another version.
+    pub(crate) fn received(&mut self, targets: Vec<Range<usize>>) {
+        self.received = targets;
     }
 
     /// It was given pages that the next version can have.
@@ -232,9 +244,14 @@ impl Version {
         sys::salvage(self.renewed.iter().max_by_key(|place| place.len())?)
     }
 
+    /// Another version has the state now, or has it again.
+    pub(crate) fn lets_go(&mut self) {
+        self.holds = false;
+    }
+
     /// The version takes its state back: it runs again.
     pub(crate) fn takes_back(&mut self) {
-        self.carried_away.clear();
+        self.holds = true;
     }
 
     /// Destroys what the constructors made in `place`, which is about to be overwritten. The registrations stay: what
@@ -256,7 +273,8 @@ impl Version {
                 break;
             }
             for exit in exits {
-                let gone = self.carried_away.iter().any(|place| place.contains(&exit.object));
+                let shared = || self.given.iter().chain(&self.received);
+                let gone = !self.holds && shared().any(|place| place.contains(&exit.object));
                 if !gone && let Err(fault) = sys::call_destructor(&self.caller, &exit) {
                     faults.push(fault);
                 }

@@ -69,6 +69,7 @@ pub(crate) fn carry(
         }
         report.bytes += size;
         carried.sources.push(source);
+        carried.targets.push(target);
     }
     let reach = relinker.finish();
     report.translated = reach.translated;
@@ -82,8 +83,9 @@ pub(crate) fn carry(
 pub(crate) struct Carried {
     pub(crate) report: StateReport,
     pub(crate) reach: Reach,
-    /// The memory of the old version whose content lives on elsewhere.
+    /// The memory of the old version whose content lives on elsewhere, and where.
     pub(crate) sources: Vec<Range<usize>>,
+    pub(crate) targets: Vec<Range<usize>>,
     /// The memory of the new version that got other pages.
     pub(crate) renewed: Vec<Range<usize>>,
 }

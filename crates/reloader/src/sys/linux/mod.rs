@@ -10,12 +10,12 @@ mod thread;
 
 pub(crate) use exits::{Exit, divert, forget_exits, return_exits, take_exits};
 pub(crate) use file::{
-    being_written, file_name, has_loader_variable, identity, is_own_directory, is_shared, make_private, map,
-    process, try_lock,
+    being_written, file_name, has_loader_variable, identity, is_own_directory, is_shared,
+    make_private, map, process, try_lock,
 };
 pub(crate) use loader::{
-    Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close, is_loaded,
-    open, records, symbol,
+    Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close,
+    is_loaded, open, records, symbol,
 };
 pub(crate) use maps::{is_mapped, writable_memory};
 pub(crate) use memory::{copy, page_is_mapped, read, write};
