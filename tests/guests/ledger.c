@@ -16,7 +16,7 @@ struct ledger {
     int calls[4]; /* of all builds, by operation */
     int build;    /* the last that was called */
     int version;  /* as the context said */
-    int failure;  /* as the context said */
+    int failure;  /* as the context said at the last CR_LOAD */
     int count;    /* kept by the state */
     int plain;    /* .data that is no state: of this image alone */
     int bss;      /* .bss, likewise */
@@ -41,7 +41,8 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation)
         ledger->calls[operation]++;
         ledger->build = BUILD;
         ledger->version = (int)ctx->version;
-        ledger->failure = (int)ctx->failure;
+        if (operation == CR_LOAD)
+            ledger->failure = (int)ctx->failure;
         ledger->count = count;
         ledger->plain = plain;
         ledger->bss = bss;

@@ -26,7 +26,6 @@ const FAULTS: &str = include_str!("../guests/faults.h");
 
 impl Ledger {
     /// An empty one; the few bytes are never given back.
-    #[expect(clippy::new_ret_no_self, reason = "guests keep a pointer to it")]
     pub fn new() -> &'static Self {
         Box::leak(Box::default())
     }
@@ -51,8 +50,8 @@ impl Ledger {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// The failure that it was told of.
-    pub fn failure(&self) -> i32 {
+    /// The failure that it was told of when it was last loaded.
+    pub fn failure_at_load(&self) -> i32 {
         self.failure.load(Ordering::Relaxed)
     }
 

@@ -511,7 +511,9 @@ fn fifty_refused_builds_leave_no_file_and_no_mapping() {
     let bad: [(Vec<u8>, RefusalKind); 3] = [
         (b"a text that is no image".to_vec(), RefusalKind::BadImage),
         (
-            Build::ledger(2).more("\nextern int nobody(void);\nint (*uses)(void) = nobody;\n").bytes(),
+            Build::ledger(2)
+                .more("\nextern int nobody(void);\nint (*uses)(void) = nobody;\n")
+                .bytes(),
             RefusalKind::Loader,
         ),
         (Build::c("int nothing(void) { return 1; }\n").bytes(), RefusalKind::BadImage),
@@ -550,4 +552,66 @@ fn fifty_builds_whose_constructors_fail_leave_no_file_and_no_mapping() {
     assert_eq!(running.bench.copies(), copies);
     running.goes_on_with(2, "after fifty constructors");
     assert_eq!(running.plugin.version(), Some(52));
+}
+
+#[test]
+fn an_entry_that_is_chosen_when_it_is_loaded_runs_or_is_refused() {
+    // What `dlsym` gives for it is not where its symbol leads.
+    let source = r#"
+#include "reloader_guest.h"
+static int CR_STATE count = 0;
+static int one(struct cr_plugin *ctx, enum cr_op operation) {
+    (void)ctx;
+    if (operation == CR_STEP) count++;
+    return 50 + count;
+}
+static void *choose(void) { return (void *)one; }
+CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation)
+    __attribute__((ifunc("choose")));
+"#;
+    let bench = Bench::with(&Build::c(source));
+    let (mut plugin, seen) = bench.open();
+    if plugin.step() == Step::Idle {
+        let events = seen.take();
+        assert!(matches!(&events[..], [Event::Refused(_)]), "{events:?}");
+    } else {
+        bench.put(&Build::c(source).flag("-O1"));
+        assert_eq!(plugin.step(), Step::Ran(52));
+        assert_eq!(plugin.version(), Some(2));
+        bench.put(&Build::c(source).flag("-O2"));
+        assert_eq!(plugin.step(), Step::Ran(53));
+    }
+    bench.put(&Build::ledger(3));
+    assert_eq!(plugin.step(), Step::Ran(3));
+}
+
+#[test]
+fn an_entry_of_two_versions_is_the_default_one() {
+    let source = r#"
+#include "reloader_guest.h"
+static int CR_STATE count = 0;
+CR_EXPORT int old_main(struct cr_plugin *ctx, enum cr_op operation);
+CR_EXPORT int new_main(struct cr_plugin *ctx, enum cr_op operation);
+int old_main(struct cr_plugin *ctx, enum cr_op operation) {
+    (void)ctx; (void)operation;
+    return 9;
+}
+int new_main(struct cr_plugin *ctx, enum cr_op operation) {
+    (void)ctx;
+    if (operation == CR_STEP) count++;
+    return 60 + count;
+}
+__asm__(".symver old_main,cr_main@OLD");
+__asm__(".symver new_main,cr_main@@NEW");
+"#;
+    let build = Build::c(source)
+        .flag("-Wl,--version-script=map")
+        .header("map", "OLD { global: cr_main; local: *; };\nNEW { global: cr_main; } OLD;\n");
+    let bench = Bench::with(&build);
+    let (mut plugin, seen) = bench.open();
+    assert_eq!(plugin.step(), Step::Ran(61), "{:?}", seen.take());
+    bench.put(&build.clone().flag("-O1"));
+    assert_eq!(plugin.step(), Step::Ran(62), "{:?}", seen.take());
+    bench.put(&build.flag("-O2"));
+    assert_eq!(plugin.step(), Step::Ran(63), "{:?}", seen.take());
 }

@@ -47,10 +47,13 @@ const CXX_WAYS: &[Way] = &[
     ("call_terminate", &[FaultKind::Abort], FailureCode::ABORT),
 ];
 
+/// Makes the build of a number, in one language.
+type Make = fn(i32) -> Build;
+
 /// Every way to fail, with the maker of builds of its language.
-fn ways() -> impl Iterator<Item = (Way, fn(i32) -> Build)> {
-    let c = WAYS.iter().map(|&way| (way, Build::ledger as fn(i32) -> Build));
-    let cxx = CXX_WAYS.iter().map(|&way| (way, Build::ledger_cxx as fn(i32) -> Build));
+fn ways() -> impl Iterator<Item = (Way, Make)> {
+    let c = WAYS.iter().map(|&way| (way, Build::ledger as Make));
+    let cxx = CXX_WAYS.iter().map(|&way| (way, Build::ledger_cxx as Make));
     c.chain(cxx)
 }
 
@@ -148,8 +151,11 @@ fn the_version_that_comes_back_is_told_why() {
     assert_eq!(plugin.step(), Step::Failed(FailureCode::SEGFAULT));
     assert_eq!(plugin.context().failure, FailureCode::SEGFAULT);
     assert_eq!(plugin.step(), Step::Ran(1));
+    assert_eq!(ledger.failure_at_load(), FailureCode::SEGFAULT.0);
     assert_eq!(plugin.context().failure, FailureCode::NONE);
-    assert_eq!(ledger.failure(), FailureCode::NONE.0);
+    bench.put(&Build::ledger(3));
+    assert_eq!(plugin.step(), Step::Ran(3));
+    assert_eq!(ledger.failure_at_load(), FailureCode::NONE.0);
 }
 
 #[test]
@@ -297,7 +303,7 @@ fn a_constructor_that_fails_leaves_the_running_version_untouched() {
     let attribute = "\n__attribute__((constructor)) static void early(void) { segv(); }\n";
     let global = "\nstruct Early { Early() { call_abort(); } };\nstatic Early early;\n";
     let thrown = "\nstruct Early { Early() { throw_an_exception(); } };\nstatic Early early;\n";
-    let (c, cxx): (fn(i32) -> Build, fn(i32) -> Build) = (Build::ledger, Build::ledger_cxx);
+    let (c, cxx): (Make, Make) = (Build::ledger, Build::ledger_cxx);
     for (of, text, wanted) in [
         (c, attribute, FaultKind::Access),
         (cxx, attribute, FaultKind::Access),
@@ -339,7 +345,9 @@ fn a_constructor_that_fails_leaves_the_running_version_untouched() {
 #[test]
 fn a_destructor_that_fails_is_told_and_the_version_goes_all_the_same() {
     // Alone: a thread of another test could seem to be inside the version, which then stays.
-    if let Some(command) = alone("crashes::a_destructor_that_fails_is_told_and_the_version_goes_all_the_same") {
+    if let Some(command) =
+        alone("crashes::a_destructor_that_fails_is_told_and_the_version_goes_all_the_same")
+    {
         pass(command);
         return;
     }
@@ -347,7 +355,7 @@ fn a_destructor_that_fails_is_told_and_the_version_goes_all_the_same() {
     let global = "\nstruct Late { ~Late() { call_abort(); } };\nstatic Late late;\n";
     let thrown =
         "\nstruct Late { ~Late() noexcept(false) { throw_an_exception(); } };\nstatic Late late;\n";
-    let (c, cxx): (fn(i32) -> Build, fn(i32) -> Build) = (Build::ledger, Build::ledger_cxx);
+    let (c, cxx): (Make, Make) = (Build::ledger, Build::ledger_cxx);
     for (of, text, wanted) in [
         (c, attribute, FaultKind::Access),
         (cxx, attribute, FaultKind::Access),
@@ -519,6 +527,26 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
     assert_eq!(plugin.step(), Step::Idle);
     bench.put(&build(5));
     assert_eq!(plugin.step(), Step::Ran(501));
+}
+
+#[test]
+fn builds_that_were_refused_are_no_part_of_the_history() {
+    let bench = Bench::with(&Build::ledger(1));
+    let (mut plugin, _) = bench.open();
+    let ledger = Ledger::new();
+    ledger.give_to(&mut plugin);
+    assert_eq!(plugin.step(), Step::Ran(1));
+    bench.put_bytes(b"a text in place of the second build");
+    assert_eq!(plugin.step(), Step::Ran(1));
+    bench.put(&Build::ledger(3));
+    assert_eq!(plugin.step(), Step::Ran(3));
+    bench.put(&Build::ledger(4).failing("CR_STEP", "segv"));
+    assert!(matches!(plugin.step(), Step::Failed(_)));
+    assert_eq!(plugin.step(), Step::Ran(3));
+    assert_eq!(plugin.history(), [1]);
+    plugin.roll_back_to(1).unwrap();
+    assert_eq!(plugin.step(), Step::Ran(1));
+    assert_eq!(ledger.count(), 3);
 }
 
 #[test]

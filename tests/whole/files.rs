@@ -94,7 +94,8 @@ fn the_systems_temporary_directory_is_the_one_unless_said_otherwise() {
         command
     });
     let left = entries(temporary.path());
-    let left: Vec<_> = left.iter().filter(|path| path.to_str().unwrap().contains("reloader-")).collect();
+    let left: Vec<_> =
+        left.iter().filter(|path| path.to_str().unwrap().contains("reloader-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -596,9 +597,10 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     mode(&unreadable, 0o000);
     mode(&unwritable, 0o555);
     mode(&writable, 0o777);
-    // SAFETY: numbers only. Root may do everything; nobody may not. Back again for the clean-up.
+    // SAFETY: no arguments.
     let root = unsafe { libc::geteuid() } == 0;
     if root {
+        // SAFETY: numbers only. Root may do everything, nobody may not; it becomes root again for the clean-up.
         assert_eq!(unsafe { libc::setresuid(65_534, 65_534, 0) }, 0);
     }
     let refused = |path: &Path| Plugin::builder(path).temp_dir(&writable).open().unwrap_err();

@@ -26,10 +26,9 @@ fn all_words(events: &[Event]) -> Vec<String> {
 #[test]
 fn the_host_is_told_everything_in_the_order_in_which_it_happens() {
     // In a process of its own, so that no other thread can be inside a version when it is retired.
-    if let Some(command) = alone(concat!(
-        "hooks::",
-        "the_host_is_told_everything_in_the_order_in_which_it_happens"
-    )) {
+    if let Some(command) =
+        alone(concat!("hooks::", "the_host_is_told_everything_in_the_order_in_which_it_happens"))
+    {
         pass(command);
         return;
     }

@@ -165,11 +165,8 @@ fn a_link_to_a_directory_that_is_switched_is_noticed() {
         symlink("releases/9", &current).unwrap();
         runs(&mut plugin, 4);
         fs::create_dir(bench.directory().join("releases/9")).unwrap();
-        fs::copy(
-            Build::ledger(5).path(),
-            bench.directory().join("releases/9/libguest.so"),
-        )
-        .unwrap();
+        fs::copy(Build::ledger(5).path(), bench.directory().join("releases/9/libguest.so"))
+            .unwrap();
         runs(&mut plugin, 5);
     }
 }

@@ -397,7 +397,8 @@ const SIGNALS: [c_int; 7] = [
 
 #[test]
 fn the_hosts_own_handler_still_gets_the_hosts_faults_and_comes_back_at_the_end() {
-    let test = "plugins::the_hosts_own_handler_still_gets_the_hosts_faults_and_comes_back_at_the_end";
+    let test =
+        "plugins::the_hosts_own_handler_still_gets_the_hosts_faults_and_comes_back_at_the_end";
     if let Some(command) = alone(test) {
         pass(command);
         return;
@@ -478,7 +479,8 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {
     assert_eq!(plugin.step(), Step::Ran(1));
     bench.put(&Build::ledger(2));
     step_until(&mut plugin, |step| step == Step::Ran(2));
-    let retired = seen.take().into_iter().any(|event| matches!(event, Event::Retired { version: 1, .. }));
+    let retired =
+        seen.take().into_iter().any(|event| matches!(event, Event::Retired { version: 1, .. }));
     assert!(retired);
     bench.put(&Build::ledger(3).failing("CR_STEP", "segv"));
     assert_eq!(plugin.step(), Step::Failed(FailureCode::SEGFAULT));
