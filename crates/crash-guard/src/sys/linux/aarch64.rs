@@ -1,12 +1,12 @@
 //! The guard's frame, the interrupted context and the probes on AArch64.
 //!
-//! The frame, from the stack pointer that the landing records:
+//! The frame, from the stack pointer with which the guest is called:
 //!
 //! ```text
-//!   0  x29 x30
-//!  16  x19 to x28
-//!  96  the low halves of v8 to v15
-//! 160  the landing, FPCR
+//!   0  the landing, which begins with FPCR
+//!  64  x29 x30
+//!  80  x19 to x28
+//! 160  the low halves of v8 to v15
 //! ```
 
 use core::arch::{asm, global_asm};
@@ -16,12 +16,13 @@ use libc::{SIGBUS, SIGSEGV, c_int, ucontext_t};
 
 use super::exception::personality;
 use super::handler::handle;
-use super::thread::Thread;
+use super::landing::{self, Landing};
+use super::thread::{self, Thread};
 use crate::{Access, Registers};
 
 global_asm!(
     ".pushsection .text.crash_guard_v0_1,\"ax\",%progbits",
-    // u32 call(entry: x0, argument: x1, landing: x2)
+    // u32 call(entry: x0, argument: x1, terms: x2, fault: x3)
     ".globl crash_guard_v0_1_call",
     ".hidden crash_guard_v0_1_call",
     ".type crash_guard_v0_1_call,%function",
@@ -32,61 +33,91 @@ global_asm!(
     "hint #34", // bti c
     "hint #25", // paciasp
     ".cfi_negate_ra_state",
-    "stp x29, x30, [sp, #-176]!",
-    ".cfi_def_cfa_offset 176",
-    ".cfi_offset x29, -176",
-    ".cfi_offset x30, -168",
-    "mov x29, sp",
-    ".cfi_def_cfa x29, 176",
-    "stp x19, x20, [sp, #16]",
-    ".cfi_offset x19, -160",
-    ".cfi_offset x20, -152",
-    "stp x21, x22, [sp, #32]",
-    ".cfi_offset x21, -144",
-    ".cfi_offset x22, -136",
-    "stp x23, x24, [sp, #48]",
-    ".cfi_offset x23, -128",
-    ".cfi_offset x24, -120",
-    "stp x25, x26, [sp, #64]",
-    ".cfi_offset x25, -112",
-    ".cfi_offset x26, -104",
-    "stp x27, x28, [sp, #80]",
-    ".cfi_offset x27, -96",
-    ".cfi_offset x28, -88",
-    "stp d8, d9, [sp, #96]",
-    ".cfi_offset d8, -80",
-    ".cfi_offset d9, -72",
-    "stp d10, d11, [sp, #112]",
-    ".cfi_offset d10, -64",
-    ".cfi_offset d11, -56",
-    "stp d12, d13, [sp, #128]",
-    ".cfi_offset d12, -48",
-    ".cfi_offset d13, -40",
-    "stp d14, d15, [sp, #144]",
-    ".cfi_offset d14, -32",
-    ".cfi_offset d15, -24",
+    "sub sp, sp, #224",
+    ".cfi_def_cfa_offset 224",
+    "stp x29, x30, [sp, #64]",
+    ".cfi_offset x29, -160",
+    ".cfi_offset x30, -152",
+    "add x29, sp, #64",
+    ".cfi_def_cfa x29, 160",
+    "stp x19, x20, [sp, #80]",
+    ".cfi_offset x19, -144",
+    ".cfi_offset x20, -136",
+    "stp x21, x22, [sp, #96]",
+    ".cfi_offset x21, -128",
+    ".cfi_offset x22, -120",
+    "stp x23, x24, [sp, #112]",
+    ".cfi_offset x23, -112",
+    ".cfi_offset x24, -104",
+    "stp x25, x26, [sp, #128]",
+    ".cfi_offset x25, -96",
+    ".cfi_offset x26, -88",
+    "stp x27, x28, [sp, #144]",
+    ".cfi_offset x27, -80",
+    ".cfi_offset x28, -72",
+    "stp d8, d9, [sp, #160]",
+    ".cfi_offset d8, -64",
+    ".cfi_offset d9, -56",
+    "stp d10, d11, [sp, #176]",
+    ".cfi_offset d10, -48",
+    ".cfi_offset d11, -40",
+    "stp d12, d13, [sp, #192]",
+    ".cfi_offset d12, -32",
+    ".cfi_offset d13, -24",
+    "stp d14, d15, [sp, #208]",
+    ".cfi_offset d14, -16",
+    ".cfi_offset d15, -8",
     "mrs x9, fpcr",
-    "stp x2, x9, [sp, #160]",
+    "str x9, [sp]",
+    "adrp x19, :gottprel:crash_guard_v0_1_thread",
+    "ldr x19, [x19, :gottprel_lo12:crash_guard_v0_1_thread]",
+    "mrs x9, tpidr_el0",
+    "add x19, x19, x9",
+    "stp x2, x3, [sp, #{terms}]", // the fault's place is beside
+    // Open landings lie above this one, and so does the end of the chain. Else the thread is
+    // new, or landings were cut off.
+    "ldr x9, [x19, #{innermost}]",
+    "add x10, sp, #{landing}",
+    "cmp x9, x10",
+    "b.lo 4f",
+    "1:",
+    "mov x11, sp",
+    "str x9, [sp, #{outer}]",
+    "ldr x9, [x19, #{key}]",
+    "eor x9, x9, x11",
+    "str x9, [sp, #{canary}]",
+    "ldr x9, [x19, #{thread_errno}]",
+    "ldr w9, [x9]",
+    "ldr w10, [x19, #{thread_depth}]",
+    "add w10, w10, #1",
+    "stp w10, w9, [sp, #{depth}]", // errno is beside
+    "str w10, [x19, #{thread_depth}]",
+    "and w10, w10, #{recent_mask}",
+    "add x9, x19, #{recently}",
+    "str x11, [x9, x10, lsl #3]",
     "mov x9, x0",
     "mov x0, x1",
-    "mov x10, sp",
-    "str x10, [x2]", // from here on the landing can be used
+    "str x11, [x19, #{innermost}]", // the landing is open
     "blr x9",
     "mov w0, #0",
-    // The one way out. The landing is closed before the frame it points to goes.
+    // The one way out: x19 is the thread.
     "2:",
-    "ldr x2, [sp, #160]",
-    "str xzr, [x2]",
-    "ldp d14, d15, [sp, #144]",
-    "ldp d12, d13, [sp, #128]",
-    "ldp d10, d11, [sp, #112]",
-    "ldp d8, d9, [sp, #96]",
-    "ldp x27, x28, [sp, #80]",
-    "ldp x25, x26, [sp, #64]",
-    "ldp x23, x24, [sp, #48]",
-    "ldp x21, x22, [sp, #32]",
-    "ldp x19, x20, [sp, #16]",
-    "ldp x29, x30, [sp], #176",
+    "ldr x9, [sp, #{outer}]",
+    "str x9, [x19, #{innermost}]", // the landing is closed
+    "ldr w9, [sp, #{depth}]",
+    "sub w9, w9, #1",
+    "str w9, [x19, #{thread_depth}]",
+    "ldp d14, d15, [sp, #208]",
+    "ldp d12, d13, [sp, #192]",
+    "ldp d10, d11, [sp, #176]",
+    "ldp d8, d9, [sp, #160]",
+    "ldp x27, x28, [sp, #144]",
+    "ldp x25, x26, [sp, #128]",
+    "ldp x23, x24, [sp, #112]",
+    "ldp x21, x22, [sp, #96]",
+    "ldp x19, x20, [sp, #80]",
+    "ldp x29, x30, [sp, #64]",
+    "add sp, sp, #224",
     ".cfi_remember_state",
     ".cfi_def_cfa sp, 0",
     ".cfi_restore x29",
@@ -95,24 +126,44 @@ global_asm!(
     ".cfi_negate_ra_state",
     "ret",
     ".cfi_restore_state",
-    // A fault: the kernel resumes the thread here with sp as recorded.
+    // A chain that needs care: the callee preserves where the arguments are put.
+    "4:",
+    "mov x20, x0",
+    "mov x21, x1",
+    "mov x0, x19",
+    "mov x1, sp",
+    "bl {prepared}",
+    "mov x9, x0",
+    "mov x0, x20",
+    "mov x1, x21",
+    "b 1b",
+    // A fault: the kernel resumes the thread here with sp at the landing.
     ".globl crash_guard_v0_1_land_fault",
     ".hidden crash_guard_v0_1_land_fault",
     "crash_guard_v0_1_land_fault:",
     "hint #36", // bti j
-    "ldr x9, [sp, #168]",
-    "msr fpcr, x9",
+    "add x29, sp, #64",
     "mov w0, #{faulted}",
-    "b 2b",
+    "b 6f",
     // An exception: the personality has put the exception object into x0.
     ".globl crash_guard_v0_1_land_exception",
     ".hidden crash_guard_v0_1_land_exception",
     "crash_guard_v0_1_land_exception:",
     "hint #36", // bti j
-    "ldp x2, x9, [sp, #160]",
-    "msr fpcr, x9",
-    "str x0, [x2, #8]",
+    "ldr x9, [sp, #{fault}]",
+    "str x0, [x9]",
     "mov w0, #{threw}",
+    // What the caller had: floating-point control, errno.
+    "6:",
+    "ldr x9, [sp]",
+    "msr fpcr, x9",
+    "adrp x19, :gottprel:crash_guard_v0_1_thread",
+    "ldr x19, [x19, :gottprel_lo12:crash_guard_v0_1_thread]",
+    "mrs x9, tpidr_el0",
+    "add x19, x19, x9",
+    "ldr x9, [x19, #{thread_errno}]",
+    "ldr w10, [sp, #{errno}]",
+    "str w10, [x9]",
     "b 2b",
     ".cfi_endproc",
     ".size crash_guard_v0_1_call, . - crash_guard_v0_1_call",
@@ -187,8 +238,22 @@ global_asm!(
     ".popsection",
     personality = sym personality,
     thread_size = const size_of::<Thread>(),
-    faulted = const super::landing::FAULTED,
-    threw = const super::landing::THREW,
+    prepared = sym landing::prepared,
+    landing = const size_of::<Landing>(),
+    outer = const landing::OUTER,
+    canary = const landing::CANARY,
+    terms = const landing::TERMS,
+    fault = const landing::FAULT,
+    depth = const landing::DEPTH,
+    errno = const landing::ERRNO,
+    innermost = const thread::INNERMOST,
+    thread_depth = const thread::DEPTH,
+    key = const thread::KEY,
+    thread_errno = const thread::ERRNO,
+    recently = const thread::RECENTLY,
+    recent_mask = const thread::RECENT - 1,
+    faulted = const landing::FAULTED,
+    threw = const landing::THREW,
 );
 
 /// What the kernel is told to call.

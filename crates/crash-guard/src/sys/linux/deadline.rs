@@ -12,67 +12,92 @@ use core::time::Duration;
 use libc::siginfo_t;
 
 use super::handler;
-use super::landing::Landing;
-use super::thread::Thread;
+use super::landing::{Landing, Terms};
+use super::thread::{self, Thread};
 use super::{arch, disposition};
 use crate::{Fault, FaultKind};
 
-/// Starts the timer of a landing.
-///
-/// # Errors
-///
-/// The `errno` of the call that failed.
-///
-/// # Safety
-///
-/// `landing` must be an opened landing of the calling thread.
-pub(super) unsafe fn arm(landing: *mut Landing, after: Duration) -> Result<(), c_int> {
-    if !disposition::is_installed() {
-        return Ok(()); // nothing is caught then, deadlines neither
-    }
-    let token = NEXT_TOKEN.fetch_add(1, Ordering::Relaxed);
-    let mut event = MaybeUninit::<libc::sigevent>::zeroed();
-    // SAFETY: a sigevent may be all zeros; the kernel reads it and writes the timer's number;
-    // the caller promises that the landing is open.
-    unsafe {
-        let event = event.as_mut_ptr();
-        (*event).sigev_notify = libc::SIGEV_THREAD_ID;
-        (*event).sigev_signo = signal();
-        (*event).sigev_value = libc::sigval { sival_ptr: token as *mut c_void };
-        (*event).sigev_notify_thread_id = libc::gettid();
-        let timer = &raw mut (*landing).timer;
-        if libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, event, timer) != 0 {
-            return Err(*libc::__errno_location());
-        }
-        ARMED.fetch_add(1, Ordering::Relaxed);
-        (*landing).expired = false;
-        (*landing).token = token;
-        if !set(landing, after) {
-            return Err(*libc::__errno_location());
-        }
-    }
-    Ok(())
+/// The timer of a guarded call, deleted when the call is over.
+pub(super) struct Timer {
+    terms: *mut Terms<'static>,
+    outer: *mut Terms<'static>,
 }
 
-/// Deletes the timer of a landing. A signal it has already sent is ignored when it arrives.
-///
-/// # Safety
-///
-/// `landing` must be a landing of the calling thread with a timer.
-#[cold]
-pub(super) unsafe fn disarm(landing: *mut Landing) {
-    // SAFETY: `arm` has set `timer` before `token`.
+impl Timer {
+    /// Starts the timer. Before installation there is none, since nothing would be caught.
+    ///
+    /// # Errors
+    ///
+    /// The `errno` of the call that failed.
+    ///
+    /// # Safety
+    ///
+    /// `terms` must outlive the timer, and belong to the calling thread.
+    pub(super) unsafe fn start(terms: *mut Terms<'_>, after: Duration) -> Result<Self, c_int> {
+        let thread = arch::thread();
+        let terms = terms.cast::<Terms<'static>>();
+        // SAFETY: `thread` is the calling thread's block; the caller promises that `terms` live
+        // as long as `timed` names them. A sigevent may be all zeros; the kernel reads it and
+        // writes the timer's number.
+        unsafe {
+            if (*thread).id == 0 {
+                thread::prepare(thread);
+            }
+            let timer = Self { terms, outer: (*thread).timed };
+            (*thread).timed = terms;
+            if !disposition::is_installed() {
+                return Ok(timer);
+            }
+            let token = NEXT_TOKEN.fetch_add(1, Ordering::Relaxed);
+            let mut event = MaybeUninit::<libc::sigevent>::zeroed().assume_init();
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = signal();
+            event.sigev_value = libc::sigval { sival_ptr: token as *mut c_void };
+            event.sigev_notify_thread_id = (*thread).id;
+            let number = &raw mut (*terms).timer;
+            let clock = libc::CLOCK_MONOTONIC;
+            if libc::syscall(libc::SYS_timer_create, clock, &raw mut event, number) != 0 {
+                return Err(*libc::__errno_location());
+            }
+            ARMED.fetch_add(1, Ordering::Relaxed);
+            (*terms).token = token;
+            if !set(&*terms, after) {
+                return Err(*libc::__errno_location());
+            }
+            Ok(timer)
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let thread = arch::thread();
+        // SAFETY: as in `start`.
+        unsafe {
+            (*thread).timed = self.outer;
+            if (*self.terms).token != 0 {
+                disarm(&mut *self.terms);
+            }
+        }
+    }
+}
+
+/// Deletes a timer. A signal it has already sent is ignored when it arrives.
+pub(super) fn disarm(terms: &mut Terms<'_>) {
+    terms.token = 0;
+    // SAFETY: the timer is this call's own; `errno` is this thread's and kept.
     unsafe {
-        (*landing).token = 0;
         let errno = *libc::__errno_location();
-        libc::syscall(libc::SYS_timer_delete, (*landing).timer);
-        ARMED.fetch_sub(1, Ordering::Relaxed);
+        libc::syscall(libc::SYS_timer_delete, terms.timer);
         *libc::__errno_location() = errno;
     }
+    ARMED.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// What a guarded call comes back with when its deadline could not be set.
-pub(super) fn unarmed(thread: &Thread, errno: c_int) -> Fault {
+pub(super) fn unarmed(errno: c_int) -> Fault {
+    // SAFETY: `thread` is the calling thread's block.
+    let thread = unsafe { &*arch::thread() };
     Fault { code: -errno, ..handler::without_context(FaultKind::Deadline, thread) }
 }
 
@@ -97,23 +122,25 @@ pub(super) unsafe fn target(
         let mut under_barrier = false;
         let mut landing = innermost;
         while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
-            if (*landing).is_barrier() {
-                under_barrier = true;
-            } else if Landing::has_deadline(landing) && (*landing).token == token {
-                if under_barrier {
-                    (*landing).expired = true;
+            match (*landing).terms.as_mut() {
+                None => under_barrier = true,
+                Some(terms) if terms.token != token => {}
+                Some(terms) if under_barrier => {
+                    terms.expired = true;
                     (*thread).deadline_waits = true;
                     return None;
                 }
-                if (*landing).sp == 0 {
-                    // Between arming and the guest's first instruction, or after its last. Then
-                    // the timer is deleted before it fires again.
-                    set(landing, RETRY);
-                    return None;
-                }
-                return Some(landing);
+                Some(_) => return Some(landing),
             }
             landing = (*landing).outer;
+        }
+        // The call has not begun yet, or is just over; then the timer is deleted first.
+        if let Some(terms) = (*thread).timed.as_mut()
+            && terms.token == token
+            && terms.retries > 0
+        {
+            terms.retries -= 1;
+            set(terms, RETRY);
         }
         None
     }
@@ -121,28 +148,29 @@ pub(super) unsafe fn target(
 
 /// At the end of a barrier: ends the call whose deadline passed meanwhile, the outermost if
 /// there are several. Does not return then.
-#[cold]
-#[inline(never)]
 pub(super) fn deliver_waiting() {
     let thread = arch::thread();
     // SAFETY: `thread` is the calling thread's block and its landings are open.
     unsafe {
-        let mut expired = null_mut::<Landing>();
+        if !(*thread).deadline_waits {
+            return;
+        }
+        let mut expired: Option<&Terms<'_>> = None;
         let mut landing = (*thread).innermost;
-        while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
-            if (*landing).is_barrier() {
-                if expired.is_null() {
-                    return; // it still waits, for this barrier
-                }
-                break;
-            }
-            if Landing::has_deadline(landing) && (*landing).token != 0 && (*landing).expired {
-                expired = landing;
+        let mut at_barrier = false;
+        while !at_barrier && !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
+            match (*landing).terms.as_ref() {
+                None => at_barrier = true,
+                Some(terms) if terms.token != 0 && terms.expired => expired = Some(terms),
+                Some(_) => {}
             }
             landing = (*landing).outer;
         }
-        (*thread).deadline_waits = !Landing::is_none(landing);
-        if !expired.is_null() && set(expired, Duration::ZERO) {
+        // Others may wait for the barriers further out.
+        (*thread).deadline_waits = at_barrier;
+        if let Some(terms) = expired
+            && set(terms, Duration::ZERO)
+        {
             // Wait for it here, so that nothing more of the guest runs.
             let all_others = !(1u64 << (signal() - 1));
             libc::syscall(libc::SYS_rt_sigsuspend, &raw const all_others, 8usize);
@@ -173,7 +201,7 @@ pub(super) fn is_any_armed() -> bool {
     ARMED.load(Ordering::Relaxed) != 0
 }
 
-unsafe fn set(landing: *mut Landing, after: Duration) -> bool {
+fn set(terms: &Terms<'_>, after: Duration) -> bool {
     let after = after.max(Duration::from_nanos(1)); // zero would stop the timer
     let spec = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
@@ -182,11 +210,11 @@ unsafe fn set(landing: *mut Landing, after: Duration) -> bool {
             tv_nsec: after.subsec_nanos() as _,
         },
     };
-    // SAFETY: the landing has a timer; the kernel reads `spec`.
+    // SAFETY: the kernel reads `spec`, and knows whether there is such a timer.
     unsafe {
         libc::syscall(
             libc::SYS_timer_settime,
-            (*landing).timer,
+            terms.timer,
             0,
             &raw const spec,
             null_mut::<libc::itimerspec>(),

@@ -5,6 +5,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, transmute};
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
+use super::landing::Landing;
 use super::thread::Thread;
 use super::{arch, disposition, handler, landing, probe};
 use crate::{Exception, Fault, FaultKind};
@@ -28,10 +29,15 @@ pub(super) unsafe extern "C" fn personality(
     exception: *mut UnwindException,
     context: *mut c_void,
 ) -> c_int {
-    if actions & FORCE_UNWIND != 0 || is_own_panic(class, exception) {
-        return CONTINUE_UNWIND;
-    }
-    if !disposition::is_installed() {
+    let passes = actions & FORCE_UNWIND != 0
+        || is_own_panic(class, exception)
+        || !disposition::is_installed();
+    if passes {
+        if actions & CLEANUP_PHASE != 0 {
+            // SAFETY: the unwinder passes our frame's context, whose stack pointer is where its
+            // landing is; what was called from it has been unwound.
+            unsafe { landing::close(_Unwind_GetCFA(context) as *mut Landing) };
+        }
         return CONTINUE_UNWIND;
     }
     if actions & SEARCH_PHASE != 0 {
@@ -220,6 +226,7 @@ const LLVM_CXX: u64 = u64::from_be_bytes(*b"\0CLNGC++");
 const TYPE_BEFORE_HEADER: usize = 80;
 
 const SEARCH_PHASE: c_int = 1;
+const CLEANUP_PHASE: c_int = 2;
 const FORCE_UNWIND: c_int = 8;
 const FOREIGN_EXCEPTION_CAUGHT: c_int = 1;
 const HANDLER_FOUND: c_int = 6;
@@ -227,6 +234,7 @@ const INSTALL_CONTEXT: c_int = 7;
 const CONTINUE_UNWIND: c_int = 8;
 
 unsafe extern "C" {
+    fn _Unwind_GetCFA(context: *mut c_void) -> usize;
     fn _Unwind_SetGR(context: *mut c_void, register: c_int, value: usize);
     fn _Unwind_SetIP(context: *mut c_void, pc: usize);
     /// A place in the assembly, not a function.

@@ -57,17 +57,16 @@ unsafe fn decide(
     // found its frame to stand, and believed only if its canary is right.
     unsafe {
         let is_deadline = deadline::is_one(signal, information);
-        if Landing::is_none((*thread).innermost)
-            || (*thread).in_handler
-            || !disposition::is_installed()
-        {
-            return if is_deadline { Decision::Ignore } else { Decision::PassOn };
+        let otherwise = if is_deadline { Decision::Ignore } else { Decision::PassOn };
+        let nothing_open = Landing::is_none((*thread).innermost);
+        if (nothing_open && !is_deadline) || (*thread).in_handler || !disposition::is_installed() {
+            return otherwise;
         }
         // A child of fork or vfork has another number; its faults are its own.
         if libc::gettid() != (*thread).id {
-            return Decision::PassOn;
+            return otherwise;
         }
-        let innermost = landing::innermost_above(&*thread, interrupted.sp(), |_| ());
+        let innermost = landing::innermost_above(&*thread, interrupted.sp());
         if is_deadline {
             return match deadline::target(information, innermost, thread) {
                 Some(landing) => Decision::Land(landing, FaultKind::Deadline),
@@ -77,7 +76,6 @@ unsafe fn decide(
         if Landing::is_none(innermost)
             || !Landing::is_sound(innermost, &*thread)
             || (*innermost).is_barrier()
-            || (*innermost).sp == 0
         {
             return Decision::PassOn;
         }
@@ -97,11 +95,12 @@ unsafe fn land(
     interrupted: Context,
     thread: *mut Thread,
 ) {
-    // SAFETY: `landing` is sound and its frame stands (see `decide`), so that it may be written,
-    // its guard still lives, and `sp` is where the assembly's frame is.
+    // SAFETY: `landing` is sound and its frame stands (see `decide`), so that its terms and the
+    // place for the fault still live, and the assembly's frame is where it is.
     unsafe {
         (*thread).in_handler = true;
-        let guard = &*(*landing).guard;
+        let terms = &*(*landing).terms;
+        let guard = terms.guard;
         let (pc, sp) = (interrupted.pc(), interrupted.sp());
         let access = interrupted.access(signal);
         let mut fault = Fault {
@@ -121,33 +120,19 @@ unsafe fn land(
             exception: None,
         };
         stack_walk::fill(&mut fault, interrupted, landing as usize, &guard.code, &*thread);
-        (&raw mut (*landing).fault).cast::<Fault>().write(fault);
+        (*landing).fault.write(fault);
 
         let mask = match guard.mask {
             Mask::Remembered => (*thread).mask,
-            Mask::Entry => (*landing).mask,
+            Mask::Entry => terms.mask,
             Mask::AtFault => interrupted.mask(),
         };
         interrupted.set_mask(mask & !disposition::fault_signals());
-        let resume_sp = (*landing).sp;
-        abandon_inside(landing, interrupted.sp(), thread);
-        (*landing).sp = 0; // a landing is used once
+        landing::abandon_inside(landing, sp, &*thread);
         (*thread).innermost = landing;
         (*thread).depth = (*landing).depth;
-        interrupted.resume_at(crash_guard_v0_1_land_fault as *const () as usize, resume_sp);
+        interrupted.resume_at(crash_guard_v0_1_land_fault as *const () as usize, landing as usize);
         (*thread).in_handler = false;
-    }
-}
-
-/// Frees what the landings inside `landing` hold, stale ones included.
-unsafe fn abandon_inside(landing: *mut Landing, sp: usize, thread: *mut Thread) {
-    // SAFETY: `landing` was found on this chain by the same walk.
-    unsafe {
-        let mut inner = landing::innermost_above(&*thread, sp, |stale| landing::discard(stale));
-        while inner != landing && !Landing::is_none(inner) && Landing::is_sound(inner, &*thread) {
-            landing::discard(inner);
-            inner = (*inner).outer;
-        }
     }
 }
 

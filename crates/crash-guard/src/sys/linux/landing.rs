@@ -1,5 +1,5 @@
-//! The guarded call: a landing is opened on the stack, the frame in assembly calls the guest,
-//! and whichever way that ends the landing is closed again.
+//! The guarded call: the frame in assembly opens a landing in itself, calls the guest, and
+//! closes the landing again, whichever way that ends.
 
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, offset_of};
@@ -10,35 +10,41 @@ use super::thread::{self, RECENT, Thread};
 use super::{arch, deadline};
 use crate::{Entry, Fault, Guard, Mask};
 
-/// An open guard or barrier. It lies in the frame of the function that opened it.
+/// An open guard or barrier.
+///
+/// A guard's is the lowest part of the assembly's frame, so that its address is the stack
+/// pointer to resume with. It is on the chain exactly while that frame is complete and the guest
+/// runs. A barrier's lies in the frame of the function that opened it.
 #[repr(C)]
 pub(super) struct Landing {
-    /// The stack pointer to resume with: set by the assembly while its frame stands, else 0.
-    pub(super) sp: usize,
-    /// Set by the assembly when an exception was caught.
-    exception: *mut UnwindException,
+    /// What the assembly saves beside registers.
+    control: [u64; 2],
     /// The next one out.
     pub(super) outer: *mut Landing,
     /// Made from the address and the thread's key, so that a landing which the guest has
     /// overwritten, or which a forked child inherited, is not used.
     canary: usize,
-    /// The settings; null for a barrier.
-    pub(super) guard: *const Guard,
+    /// What the call is to be like; null for a barrier.
+    pub(super) terms: *mut Terms<'static>,
+    /// Where the handler writes the fault. After an exception the assembly leaves its address
+    /// there.
+    pub(super) fault: *mut Fault,
     pub(super) depth: u32,
     /// The caller's `errno`.
-    pub(super) errno: c_int,
-    /// Says which timer is this landing's, 0 for none. Set only if the guard has a deadline, and
-    /// so are the next two.
-    pub(super) token: usize,
-    pub(super) timer: c_int,
-    pub(super) expired: bool,
-    /// The caller's signal mask, with [`Mask::Entry`].
-    pub(super) mask: u64,
-    /// Written by the handler before it resumes at the landing.
-    pub(super) fault: MaybeUninit<Fault>,
+    errno: c_int,
 }
 
-const _: () = assert!(offset_of!(Landing, sp) == 0 && offset_of!(Landing, exception) == 8);
+/// Where the assembly finds a landing's fields.
+pub(super) const OUTER: usize = offset_of!(Landing, outer);
+pub(super) const CANARY: usize = offset_of!(Landing, canary);
+pub(super) const TERMS: usize = offset_of!(Landing, terms);
+pub(super) const FAULT: usize = offset_of!(Landing, fault);
+pub(super) const DEPTH: usize = offset_of!(Landing, depth);
+pub(super) const ERRNO: usize = offset_of!(Landing, errno);
+/// With it the stack stays aligned on x86_64.
+const _: () = assert!(size_of::<Landing>() == 56);
+/// Stored in pairs on AArch64.
+const _: () = assert!(FAULT == TERMS + 8 && ERRNO == DEPTH + 4);
 
 impl Landing {
     /// # Safety
@@ -50,15 +56,7 @@ impl Landing {
     }
 
     pub(super) fn is_barrier(&self) -> bool {
-        self.guard.is_null()
-    }
-
-    /// # Safety
-    ///
-    /// `landing` must be an open landing.
-    pub(super) unsafe fn has_deadline(landing: *const Self) -> bool {
-        // SAFETY: the guard of an open landing is null or lives.
-        unsafe { (*landing).guard.as_ref().is_some_and(|guard| guard.deadline.is_some()) }
+        self.terms.is_null()
     }
 
     /// Whether a link of the chain leads to no landing: the chain's end, or a thread that has
@@ -71,31 +69,63 @@ impl Landing {
     pub(super) const END: *mut Self = usize::MAX as *mut Self;
 }
 
+/// What a guarded call is to be like, and its timer.
+pub(super) struct Terms<'a> {
+    pub(super) guard: &'a Guard,
+    /// The caller's signal mask, with [`Mask::Entry`].
+    pub(super) mask: u64,
+    /// Says which timer is this call's; 0 for none.
+    pub(super) token: usize,
+    pub(super) timer: c_int,
+    /// Whether the deadline passed under a barrier.
+    pub(super) expired: bool,
+    /// How often the deadline may still pass before the call has begun.
+    pub(super) retries: u8,
+}
+
+impl<'a> Terms<'a> {
+    const fn new(guard: &'a Guard) -> Self {
+        Self { guard, mask: 0, token: 0, timer: 0, expired: false, retries: 100 }
+    }
+}
+
 /// How a call through the assembly ended, besides 0 for a plain return.
 pub(super) const FAULTED: u32 = 1;
 pub(super) const THREW: u32 = 2;
 
 unsafe extern "C-unwind" {
-    /// Calls `entry(argument)`, with the landing's `sp` set meanwhile. Returns once.
-    fn crash_guard_v0_1_call(entry: Entry, argument: *mut c_void, landing: *mut c_void) -> u32;
+    /// Calls `entry(argument)` under a landing with these `Terms` and place for a `Fault`.
+    /// Returns once.
+    fn crash_guard_v0_1_call(
+        entry: Entry,
+        argument: *mut c_void,
+        terms: *mut c_void,
+        fault: *mut c_void,
+    ) -> u32;
 }
+
+/// The assembly as code that is inlined into other crates can reach it.
+static CALL: unsafe extern "C-unwind" fn(Entry, *mut c_void, *mut c_void, *mut c_void) -> u32 =
+    crash_guard_v0_1_call;
+
+/// The terms of a call without settings. They are never written to.
+static USUAL: Terms<'static> = Terms::new(const { &Guard::new() });
 
 /// The guarded call with the usual settings.
 ///
 /// # Safety
 ///
 /// As [`crate::call_fn`].
-#[inline(never)]
+#[inline]
 pub(crate) unsafe fn call(entry: Entry, argument: *mut c_void) -> Result<(), Fault> {
-    static USUAL: Guard = Guard::new();
-    let mut landing = MaybeUninit::uninit();
-    // SAFETY: the landing is closed by `_open` before its memory goes, however the call ends:
-    // `_open` is dropped on return and on unwinding, and a landing whose frame was cut off by a
-    // longjmp is recognised by its address.
+    let mut fault = MaybeUninit::<Fault>::uninit();
+    let terms = (&raw const USUAL).cast_mut().cast();
+    // SAFETY: `fault` outlives the call, and is written in the way `landed` asks for.
     unsafe {
-        let open = Open::new(landing.as_mut_ptr(), &USUAL);
-        let end = crash_guard_v0_1_call(entry, argument, open.landing.cast());
-        finish(open, end)
+        match CALL(entry, argument, terms, fault.as_mut_ptr().cast()) {
+            0 => Ok(()),
+            end => Err(landed(&fault, end)),
+        }
     }
 }
 
@@ -104,29 +134,52 @@ pub(crate) unsafe fn call(entry: Entry, argument: *mut c_void) -> Result<(), Fau
 /// # Safety
 ///
 /// As [`crate::call_fn`].
-#[inline(never)]
 pub(crate) unsafe fn call_with(
     guard: &Guard,
     entry: Entry,
     argument: *mut c_void,
 ) -> Result<(), Fault> {
-    let mut landing = MaybeUninit::<Landing>::uninit();
-    // SAFETY: as in `call`; `guard` outlives the landing.
+    let mut fault = MaybeUninit::<Fault>::uninit();
+    let mut terms = Terms::new(guard);
+    if guard.mask == Mask::Entry {
+        terms.mask = thread::current_mask();
+    }
+    let terms = &raw mut terms;
+    // SAFETY: as in `call`; `terms` outlives the call and the timer.
     unsafe {
-        // Whoever sees the landing sees a token, once it is open.
-        (&raw mut (*landing.as_mut_ptr()).token).write(0);
-        let open = Open::new(landing.as_mut_ptr(), guard);
-        let _timer = Timer(open.landing);
-        if guard.mask == Mask::Entry {
-            (*open.landing).mask = thread::current_mask();
+        let _timer = match guard.deadline {
+            Some(after) => match deadline::Timer::start(terms, after) {
+                Ok(timer) => Some(timer),
+                Err(errno) => return Err(deadline::unarmed(errno)),
+            },
+            None => None,
+        };
+        match CALL(entry, argument, terms.cast(), fault.as_mut_ptr().cast()) {
+            0 => Ok(()),
+            end => Err(landed(&fault, end)),
         }
-        if let Some(after) = guard.deadline
-            && let Err(errno) = deadline::arm(open.landing, after)
-        {
-            return Err(deadline::unarmed(&*open.thread, errno));
+    }
+}
+
+/// The way out of an abandoned call. Nothing here allocates after a signal.
+///
+/// # Safety
+///
+/// `end` and `fault` must be what a call through the assembly has left.
+#[cold]
+#[inline(never)]
+unsafe fn landed(fault: &MaybeUninit<Fault>, end: u32) -> Fault {
+    // SAFETY: FAULTED is returned only by way of the handler, which has written the fault; THREW
+    // only after the personality caught the exception whose address the assembly stored there.
+    unsafe {
+        if end == FAULTED {
+            return fault.assume_init_read();
         }
-        let end = crash_guard_v0_1_call(entry, argument, open.landing.cast());
-        finish(open, end)
+        let thread = arch::thread();
+        let errno = *(*thread).errno;
+        let fault = exception::take(fault.as_ptr().cast::<*mut UnwindException>().read(), &*thread);
+        *(*thread).errno = errno;
+        fault
     }
 }
 
@@ -137,126 +190,114 @@ pub(crate) unsafe fn call_with(
 #[inline(never)]
 pub(crate) fn barrier<R>(f: impl FnOnce() -> R) -> R {
     let mut landing = MaybeUninit::uninit();
-    // SAFETY: as in `call`.
-    let open = unsafe { Open::new(landing.as_mut_ptr(), core::ptr::null()) };
+    // SAFETY: the landing is closed before its memory goes, on return and on unwinding, and one
+    // whose frame was cut off by a longjmp is recognised by its address.
+    let open = unsafe { Open::new(&mut landing) };
     let value = f();
-    let thread = open.thread;
     drop(open);
-    // SAFETY: `thread` is the calling thread's block.
-    if unsafe { (*thread).deadline_waits } {
-        deadline::deliver_waiting();
-    }
+    deadline::deliver_waiting();
     value
 }
 
-/// Keeps a landing open.
-struct Open {
-    thread: *mut Thread,
-    landing: *mut Landing,
-}
+/// Keeps a barrier's landing open.
+struct Open(*mut Landing);
 
 impl Open {
     /// # Safety
     ///
-    /// `landing` must point to memory that outlives the value, in the frame of the caller, and
-    /// `guard` must be null or outlive the value.
-    #[inline(always)]
-    unsafe fn new(landing: *mut Landing, guard: *const Guard) -> Self {
+    /// `landing` must outlive the value, and be alone in the frame of the caller.
+    #[inline(never)]
+    unsafe fn new(landing: &mut MaybeUninit<Landing>) -> Self {
+        let landing = landing.as_mut_ptr();
         let thread = arch::thread();
         // SAFETY: `thread` is the calling thread's block and `landing` has room for a landing.
         // The handler may look at any instruction: the fences keep the landing complete before
         // it is seen, and visible before what it guards begins.
         unsafe {
-            let mut outer = (*thread).innermost;
-            // No live landing lies below this one's end, and neither does the end of the chain,
-            // but null does: the thread is new.
-            if outer < landing.add(1) {
-                outer = prepared(thread, landing);
-            }
+            let outer = prepared(thread, landing);
             let depth = (*thread).depth + 1;
-            (&raw mut (*landing).sp).write(0);
-            (&raw mut (*landing).outer).write(outer);
-            (&raw mut (*landing).canary).write(landing as usize ^ (*thread).key);
-            (&raw mut (*landing).guard).write(guard);
-            (&raw mut (*landing).depth).write(depth);
-            (&raw mut (*landing).errno).write(*(*thread).errno);
+            landing.write(Landing {
+                control: [0; 2],
+                outer,
+                canary: landing as usize ^ (*thread).key,
+                terms: core::ptr::null_mut(),
+                fault: core::ptr::null_mut(),
+                depth,
+                errno: 0,
+            });
             compiler_fence(Ordering::SeqCst);
-            (*thread).innermost = landing;
-            (*thread).depth = depth;
             (*thread).recent[depth as usize % RECENT] = landing;
+            (*thread).depth = depth;
+            (*thread).innermost = landing;
             compiler_fence(Ordering::SeqCst);
         }
-        Self { thread, landing }
+        Self(landing)
     }
 }
 
 impl Drop for Open {
-    #[inline(always)]
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: `new` promised that the landing is still there, and the thread is the same.
-        unsafe {
-            compiler_fence(Ordering::SeqCst);
-            (*self.thread).innermost = (*self.landing).outer;
-            (*self.thread).depth = (*self.landing).depth - 1;
-            compiler_fence(Ordering::SeqCst);
-        }
+        unsafe { close(self.0) };
     }
 }
 
-/// Deletes the timer of a landing, if `arm` has set one.
-struct Timer(*mut Landing);
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        // SAFETY: the landing is still there, in the frame of the function that has the timer.
-        unsafe { discard(self.0) };
+/// Takes a landing off the chain.
+///
+/// # Safety
+///
+/// `landing` must be an open landing of the calling thread, and those inside it closed.
+pub(super) unsafe fn close(landing: *mut Landing) {
+    let thread = arch::thread();
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: the caller promises an open landing.
+    unsafe {
+        (*thread).innermost = (*landing).outer;
+        (*thread).depth = (*landing).depth - 1;
     }
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// Frees what a landing holds in the kernel when it will not be used any more.
 ///
 /// # Safety
 ///
-/// `landing` must be an opened landing of the calling thread.
-pub(super) unsafe fn discard(landing: *mut Landing) {
-    // SAFETY: the caller promises that the landing was opened, so that `guard` is set.
+/// `landing` must be a sound landing of the calling thread, whose terms can still be read.
+unsafe fn discard(landing: *mut Landing) {
+    // SAFETY: the caller promises that the terms can be read.
     unsafe {
-        if Landing::has_deadline(landing) && (*landing).token != 0 {
-            deadline::disarm(landing);
+        if let Some(terms) = (*landing).terms.as_mut()
+            && terms.token != 0
+        {
+            deadline::disarm(terms);
         }
     }
 }
 
-#[inline(always)]
-unsafe fn finish(open: Open, end: u32) -> Result<(), Fault> {
-    if end == 0 {
-        return Ok(());
-    }
-    // SAFETY: `end` comes from the assembly, called with this landing.
-    Err(unsafe { landed(&open, end) })
-}
-
-/// The way out of an abandoned call. Nothing here allocates after a signal.
-#[cold]
-#[inline(never)]
-unsafe fn landed(open: &Open, end: u32) -> Fault {
-    // SAFETY: FAULTED is returned only by way of the handler, which has written `fault`; THREW
-    // only after the personality caught the exception that the assembly stored.
+/// The landings inside `landing` are not used any more: frees what they hold, stale ones
+/// included. `sp` is where the stack is.
+///
+/// # Safety
+///
+/// `landing` must be on the chain of the calling thread, whose block `thread` is.
+pub(super) unsafe fn abandon_inside(landing: *mut Landing, sp: usize, thread: &Thread) {
+    // SAFETY: the chain is followed as long as canaries are right.
     unsafe {
-        let fault = if end == FAULTED {
-            (*open.landing).fault.assume_init_read()
-        } else {
-            exception::take((*open.landing).exception, &*open.thread)
-        };
-        *(*open.thread).errno = (*open.landing).errno;
-        fault
+        let mut inner = innermost_above(thread, sp);
+        while inner != landing && !Landing::is_none(inner) && Landing::is_sound(inner, thread) {
+            discard(inner);
+            inner = (*inner).outer;
+        }
     }
 }
 
-/// The chain for a landing about to be opened, once what is in the way has been seen to.
-#[cold]
-#[inline(never)]
-unsafe fn prepared(thread: *mut Thread, opening: *mut Landing) -> *mut Landing {
+/// The chain for a landing about to be opened, once what is in the way has been seen to. Called
+/// by the assembly as well.
+pub(super) unsafe extern "C" fn prepared(
+    thread: *mut Thread,
+    opening: *mut Landing,
+) -> *mut Landing {
     // SAFETY: `thread` is the calling thread's block.
     unsafe {
         if (*thread).id == 0 {
@@ -277,11 +318,7 @@ unsafe fn without_stale(thread: *mut Thread, opening: *mut Landing) -> *mut Land
             let below = landing < opening && on_own_stack && (*thread).owns(landing as usize);
             overlaps || below
         };
-        let (live, depth) = first_live(&*thread, is_stale, |stale| {
-            if stale != opening {
-                discard(stale);
-            }
-        });
+        let (live, depth) = first_live(&*thread, is_stale);
         (*thread).depth = depth;
         (*thread).innermost = live;
         live
@@ -289,16 +326,12 @@ unsafe fn without_stale(thread: *mut Thread, opening: *mut Landing) -> *mut Land
 }
 
 /// The innermost landing whose frame still stands when the stack pointer is `sp`. A stale one
-/// lies wholly below it on the thread's own stack. Stale landings are handed to `stale`.
+/// lies wholly below it on the thread's own stack.
 ///
 /// # Safety
 ///
 /// `thread` must be the calling thread's block.
-pub(super) unsafe fn innermost_above(
-    thread: &Thread,
-    sp: usize,
-    stale: impl FnMut(*mut Landing),
-) -> *mut Landing {
+pub(super) unsafe fn innermost_above(thread: &Thread, sp: usize) -> *mut Landing {
     let on_own_stack = thread.owns(sp);
     let is_stale = |landing: *mut Landing| {
         landing as usize + size_of::<Landing>() <= sp
@@ -306,27 +339,18 @@ pub(super) unsafe fn innermost_above(
             && thread.owns(landing as usize)
     };
     // SAFETY: the caller passes the calling thread's block.
-    unsafe { first_live(thread, is_stale, stale) }.0
+    unsafe { first_live(thread, is_stale) }.0
 }
 
-/// The innermost landing that is not stale, with its depth. Stale landings that can still be
-/// read are handed to `stale`.
+/// The innermost landing that is not stale, with its depth.
 unsafe fn first_live(
     thread: &Thread,
     is_stale: impl Fn(*mut Landing) -> bool,
-    mut stale: impl FnMut(*mut Landing),
 ) -> (*mut Landing, u32) {
     let mut landing = thread.innermost;
     let mut depth = thread.depth;
     while !Landing::is_none(landing) && is_stale(landing) {
-        // SAFETY: a stale landing lies on the stack in use or below it, where it once was
-        // written, and is believed only if its canary is right.
-        unsafe {
-            if Landing::is_sound(landing, thread) {
-                stale(landing);
-            }
-        }
-        depth -= 1;
+        depth = depth.wrapping_sub(1);
         let next = thread.recent[depth as usize % RECENT];
         if depth == 0 || next <= landing {
             return (Landing::END, 0);

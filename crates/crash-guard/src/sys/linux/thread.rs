@@ -1,14 +1,14 @@
 //! What is kept for each thread: the open guards, and what the handler must know without asking.
 
 use core::ffi::{c_int, c_void};
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::Once;
 
 use super::disposition;
-use super::landing::Landing;
+use super::landing::{Landing, Terms};
 
 /// One thread's block, in thread-local storage that starts as zeros.
 ///
@@ -38,6 +38,8 @@ pub(super) struct Thread {
     pub(super) mask: u64,
     /// Set while the handler writes a fault, so that a fault in the handler is not ours.
     pub(super) in_handler: bool,
+    /// The terms of the innermost call whose timer runs; the call itself may not have begun.
+    pub(super) timed: *mut Terms<'static>,
     /// Set when a deadline passed under a barrier and waits for its end.
     pub(super) deadline_waits: bool,
     alternate: *mut c_void,
@@ -255,6 +257,13 @@ pub(super) fn page_size() -> usize {
 
 static SECRET: AtomicUsize = AtomicUsize::new(0);
 static ALTERNATE_LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the assembly finds a thread's fields.
+pub(super) const INNERMOST: usize = offset_of!(Thread, innermost);
+pub(super) const DEPTH: usize = offset_of!(Thread, depth);
+pub(super) const KEY: usize = offset_of!(Thread, key);
+pub(super) const ERRNO: usize = offset_of!(Thread, errno);
+pub(super) const RECENTLY: usize = offset_of!(Thread, recent);
 
 /// How many landings cut off by one `longjmp` can be passed.
 pub(super) const RECENT: usize = 8;

@@ -1,12 +1,11 @@
 //! The guard's frame, the interrupted context and the probes on x86_64.
 //!
-//! The frame, from the stack pointer that the landing records:
+//! The frame, from the stack pointer with which the guest is called:
 //!
 //! ```text
-//!  0  MXCSR (4 bytes), x87 control word (2)
-//!  8  shadow stack pointer, 0 without a shadow stack
-//! 16  the landing
-//! 24  r15 r14 r13 r12 rbx rbp, then the return address
+//!  0  the landing, which begins with MXCSR (4 bytes), the x87 control word (2), and at 8 the
+//!     shadow stack pointer, 0 without a shadow stack
+//! 56  r15 r14 r13 r12 rbx rbp, then the return address
 //! ```
 
 use core::arch::{asm, global_asm};
@@ -16,12 +15,13 @@ use libc::{SIGBUS, SIGSEGV, c_int, siginfo_t, ucontext_t};
 
 use super::exception::personality;
 use super::handler::handle;
-use super::thread::Thread;
+use super::landing::{self, Landing};
+use super::thread::{self, Thread};
 use crate::{Access, Registers};
 
 global_asm!(
     ".pushsection .text.crash_guard_v0_1,\"ax\",@progbits",
-    // u32 call(entry: rdi, argument: rsi, landing: rdx)
+    // u32 call(entry: rdi, argument: rsi, terms: rdx, fault: rcx)
     ".globl crash_guard_v0_1_call",
     ".hidden crash_guard_v0_1_call",
     ".type crash_guard_v0_1_call,@function",
@@ -45,23 +45,49 @@ global_asm!(
     ".cfi_offset r14, -48",
     "push r15",
     ".cfi_offset r15, -56",
-    "push rdx",
-    "sub rsp, 16",
+    "sub rsp, {landing}",
     "stmxcsr [rsp]",
     "fnstcw [rsp + 4]",
     "xor eax, eax",
     "rdsspq rax", // does nothing where there is no shadow stack
     "mov [rsp + 8], rax",
+    "mov rbx, qword ptr [rip + crash_guard_v0_1_thread@GOTTPOFF]",
+    "add rbx, qword ptr fs:[0]",
+    "mov [rsp + {terms}], rdx",
+    "mov [rsp + {fault}], rcx",
+    // Open landings lie above this one, and so does the end of the chain. Else the thread is
+    // new, or landings were cut off.
+    "mov rax, [rbx + {innermost}]",
+    "lea rcx, [rsp + {landing}]",
+    "cmp rax, rcx",
+    "jb 5f",
+    "1:",
+    "mov [rsp + {outer}], rax",
+    "mov rax, [rbx + {key}]",
+    "xor rax, rsp",
+    "mov [rsp + {canary}], rax",
+    "mov rax, [rbx + {thread_errno}]",
+    "mov eax, [rax]",
+    "mov [rsp + {errno}], eax",
+    "mov eax, [rbx + {thread_depth}]",
+    "inc eax",
+    "mov [rsp + {depth}], eax",
+    "mov [rbx + {thread_depth}], eax",
+    "and eax, {recent_mask}",
+    "mov [rbx + 8*rax + {recently}], rsp",
     "mov rax, rdi",
     "mov rdi, rsi",
-    "mov [rdx], rsp", // from here on the landing can be used
+    "mov [rbx + {innermost}], rsp", // the landing is open
     "call rax",
     "xor eax, eax",
-    // The one way out. The landing is closed before the frame it points to goes.
+    // The one way out: rbx is the thread.
     "2:",
-    "mov rdx, [rsp + 16]",
-    "mov qword ptr [rdx], 0",
-    "add rsp, 24",
+    "mov rcx, [rsp + {outer}]",
+    "mov [rbx + {innermost}], rcx", // the landing is closed
+    "mov ecx, [rsp + {depth}]",
+    "dec ecx",
+    "mov [rbx + {thread_depth}], ecx",
+    "add rsp, {landing}",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -72,15 +98,22 @@ global_asm!(
     ".cfi_def_cfa rsp, 8",
     "ret",
     ".cfi_restore_state",
-    // A fault: the kernel resumes the thread here with rsp as recorded.
+    // A chain that needs care: the callee preserves where the arguments are put.
+    "5:",
+    "mov r12, rdi",
+    "mov r13, rsi",
+    "mov rdi, rbx",
+    "mov rsi, rsp",
+    "call {prepared}",
+    "mov rdi, r12",
+    "mov rsi, r13",
+    "jmp 1b",
+    // A fault: the kernel resumes the thread here with rsp at the landing.
     ".globl crash_guard_v0_1_land_fault",
     ".hidden crash_guard_v0_1_land_fault",
     "crash_guard_v0_1_land_fault:",
     "endbr64",
-    "lea rbp, [rsp + 64]",
-    "fninit",
-    "ldmxcsr [rsp]",
-    "fldcw [rsp + 4]",
+    "lea rbp, [rsp + {landing} + 40]",
     // The shadow stack still stands at the fault's depth: pop it, at most 255 entries at a time.
     "mov rcx, [rsp + 8]",
     "test rcx, rcx",
@@ -99,19 +132,26 @@ global_asm!(
     "jnz 3b",
     "4:",
     "mov eax, {faulted}",
-    "jmp 2b",
+    "jmp 6f",
     // An exception: the personality has put the exception object into rax; the unwinder has
     // restored the callee-saved registers and popped the shadow stack.
     ".globl crash_guard_v0_1_land_exception",
     ".hidden crash_guard_v0_1_land_exception",
     "crash_guard_v0_1_land_exception:",
     "endbr64",
+    "mov rcx, [rsp + {fault}]",
+    "mov [rcx], rax",
+    "mov eax, {threw}",
+    // What the caller had: floating-point control, errno.
+    "6:",
     "fninit",
     "ldmxcsr [rsp]",
     "fldcw [rsp + 4]",
-    "mov rdx, [rsp + 16]",
-    "mov [rdx + 8], rax",
-    "mov eax, {threw}",
+    "mov rbx, qword ptr [rip + crash_guard_v0_1_thread@GOTTPOFF]",
+    "add rbx, qword ptr fs:[0]",
+    "mov rcx, [rbx + {thread_errno}]",
+    "mov edx, [rsp + {errno}]",
+    "mov [rcx], edx",
     "jmp 2b",
     ".cfi_endproc",
     ".size crash_guard_v0_1_call, . - crash_guard_v0_1_call",
@@ -200,8 +240,22 @@ global_asm!(
     no_alignment_check = const !(ALIGNMENT_CHECK as i32),
     personality = sym personality,
     thread_size = const size_of::<Thread>(),
-    faulted = const super::landing::FAULTED,
-    threw = const super::landing::THREW,
+    prepared = sym landing::prepared,
+    landing = const size_of::<Landing>(),
+    outer = const landing::OUTER,
+    canary = const landing::CANARY,
+    terms = const landing::TERMS,
+    fault = const landing::FAULT,
+    depth = const landing::DEPTH,
+    errno = const landing::ERRNO,
+    innermost = const thread::INNERMOST,
+    thread_depth = const thread::DEPTH,
+    key = const thread::KEY,
+    thread_errno = const thread::ERRNO,
+    recently = const thread::RECENTLY,
+    recent_mask = const thread::RECENT - 1,
+    faulted = const landing::FAULTED,
+    threw = const landing::THREW,
 );
 
 unsafe extern "C" {

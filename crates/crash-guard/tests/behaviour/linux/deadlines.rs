@@ -10,6 +10,8 @@ use super::case::cases;
 use super::guest::{Guest, is_emulated};
 
 const SOON: Duration = Duration::from_millis(2);
+/// Long enough for host code to be reached first, however slow the machine.
+const LATER: Duration = Duration::from_millis(200);
 const NEVER: Duration = Duration::from_secs(3600);
 
 cases! {
@@ -95,10 +97,10 @@ fn a_deadline_waits_for_the_end_of_a_barrier(guest: &Guest) {
     let spin = guest.function("spin");
     let mut host_finished = false;
     let fault = unsafe {
-        Guard::new().deadline(SOON).call(|| {
+        Guard::new().deadline(LATER).call(|| {
             barrier(|| {
                 let start = Instant::now();
-                while start.elapsed() < SOON * 5 {}
+                while start.elapsed() < LATER * 2 {}
                 host_finished = true;
             });
             spin();
@@ -112,15 +114,15 @@ fn a_deadline_waits_for_the_end_of_nested_barriers(guest: &Guest) {
     let spin = guest.function("spin");
     let mut steps = 0;
     let fault = unsafe {
-        Guard::new().deadline(SOON).call(|| {
+        Guard::new().deadline(LATER).call(|| {
             barrier(|| {
                 let start = Instant::now();
-                barrier(|| while start.elapsed() < SOON * 5 {});
+                barrier(|| while start.elapsed() < LATER * 2 {});
                 steps += 1;
-                let inner = Guard::new().deadline(SOON).call(|| {
+                let inner = Guard::new().deadline(LATER).call(|| {
                     barrier(|| {
                         let start = Instant::now();
-                        while start.elapsed() < SOON * 5 {}
+                        while start.elapsed() < LATER * 2 {}
                         steps += 1;
                     });
                 });
