@@ -520,7 +520,7 @@ impl Plugin {
         if self.closed {
             return;
         }
-        let version = self.machine.running().or(self.called);
+        let version = self.machine.current().or(self.called);
         let action = self.machine.begin(Request::Close);
         let outcome = self.perform(action);
         self.closed = outcome == Outcome::Closed;

@@ -14,7 +14,7 @@ use crate::entry::Caller;
 use crate::event::{Cause, During, Failure, Memory, Place, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::state::{Reach, StateMap};
-use crate::sys::{self, Exit, Handle, Opening, Spare};
+use crate::sys::{self, Exit, Handle, Opening, Registration, Spare};
 
 mod dependencies;
 mod digest;
@@ -142,10 +142,11 @@ impl Version {
             told: None,
         };
         version.finalizers = version.routines(&checked.finalizers, true);
-        let slots: Vec<usize> =
-            checked.exit_slots.iter().map(|&slot| version.in_memory(slot)).collect();
-        // Where a slot cannot be written, the C library runs those destructors inside `dlclose`.
-        sys::divert(&slots);
+        for (slots, registration) in &checked.registrations {
+            let slots: Vec<usize> = slots.iter().map(|&slot| version.in_memory(slot)).collect();
+            // Where a slot cannot be written, the C library runs those destructors inside `dlclose`.
+            sys::divert(&slots, *registration);
+        }
         match version.construct(&checked.initializers) {
             Ok(()) => Ok(version),
             Err(fault) => {
@@ -306,7 +307,7 @@ impl Version {
 
     /// Something needs it and there is no later: it stays until the process ends. Only its file goes.
     pub(crate) fn leave_mapped(self) {
-        sys::forget_exits(&self.range);
+        drop(sys::take_exits(&self.range));
     }
 
     /// Unmaps the version and says whether it is gone; its copy is then free.
@@ -419,7 +420,8 @@ struct Checked {
     initializers: Routines,
     finalizers: Routines,
     unique: Vec<String>,
-    exit_slots: Vec<u64>,
+    /// Where the image imports the functions that register destructors.
+    registrations: Vec<(Vec<u64>, Registration)>,
     dependencies: Vec<PathBuf>,
 }
 
@@ -453,7 +455,10 @@ impl Checked {
             initializers: copy.initializers,
             finalizers: copy.finalizers,
             unique: Vec::new(),
-            exit_slots: image.imports("__cxa_atexit"),
+            registrations: Registration::ALL
+                .into_iter()
+                .map(|(name, registration)| (image.imports(name), registration))
+                .collect(),
             dependencies: dependencies::beside(&image, loading.source),
         };
         // The copy is changed through the file: no mapping of it may be left.

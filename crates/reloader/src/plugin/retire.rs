@@ -70,6 +70,9 @@ impl Plugin {
                 return Some(Memory::NotSearched);
             }
         }
+        if sys::threads_have_exits(version.range()) {
+            return Some(Memory::ThreadLocals);
+        }
         sys::thread_inside(version.range()).map(|thread| Memory::ThreadInside { thread })
     }
 }

@@ -1,14 +1,20 @@
-//! What a guest wants done at its end: the destructors it registers with `__cxa_atexit`.
+//! What a guest wants done at its end: the destructors it registers with `__cxa_atexit`, and for a thread's end with
+//! `__cxa_thread_atexit`.
 //!
-//! The C library runs them inside `dlclose`, under the loader's lock and without knowing which objects live on in the
-//! next version. So each guest's imports of `__cxa_atexit` are diverted to [`register`], and the destructors are run by
-//! the one who retires the version: under the guard, one by one, and not for objects whose content was carried on.
+//! The C library runs the first inside `dlclose`, under the loader's lock and without knowing which objects live on in
+//! the next version; and for the second it keeps the image until the last thread is gone. So each guest's imports of
+//! these functions are diverted to this module. Who retires a version runs its destructors under the guard, one by one,
+//! and not for objects whose content was carried on; the destructors of a thread's own objects run when it ends, or
+//! when its version is retired on it.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::ptr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::loader::call_destructor;
+use crate::entry::Caller;
 
 /// A destructor that a guest has registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,26 @@ pub(crate) struct Exit {
     pub(crate) object: usize,
     /// The `__dso_handle` it was registered with, an address inside the guest's image.
     image: usize,
+    /// The thread whose end it is for.
+    thread: Option<libc::pid_t>,
+}
+
+/// The functions whose imports are diverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registration {
+    /// At the image's end (Itanium C++ ABI, 3.3.6.3).
+    Image,
+    /// At the thread's end: C++'s own name for it and the C library's, which Rust uses.
+    Thread,
+}
+
+impl Registration {
+    /// The imported functions that register so.
+    pub(crate) const ALL: [(&'static str, Self); 3] = [
+        ("__cxa_atexit", Self::Image),
+        ("__cxa_thread_atexit", Self::Thread),
+        ("__cxa_thread_atexit_impl", Self::Thread),
+    ];
 }
 
 struct Node {
@@ -28,15 +54,28 @@ struct Node {
 static REGISTERED: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 /// Held by whoever takes nodes out.
 static TAKING: Mutex<()> = Mutex::new(());
+/// How many threads are about to run what they have taken out.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
 
-/// Stands in for `__cxa_atexit` in guests (Itanium C++ ABI, 3.3.6.3).
+/// Stands in for `__cxa_atexit`.
 extern "C" fn register(function: usize, object: usize, image: usize) -> c_int {
-    push(Box::new(Node { exit: Exit { function, object, image }, next: ptr::null_mut() }));
+    push(Exit { function, object, image, thread: None });
     0
 }
 
-fn push(node: Box<Node>) {
-    let node = Box::into_raw(node);
+/// Stands in for `__cxa_thread_atexit`, which takes the same.
+extern "C" fn register_for_thread(function: usize, object: usize, image: usize) -> c_int {
+    // A thread that has run its own already ends without these.
+    if END_OF_THREAD.try_with(|_| ()).is_ok() {
+        // SAFETY: no arguments, cannot fail.
+        let thread = unsafe { libc::gettid() };
+        push(Exit { function, object, image, thread: Some(thread) });
+    }
+    0
+}
+
+fn push(exit: Exit) {
+    let node = Box::into_raw(Box::new(Node { exit, next: ptr::null_mut() }));
     let mut head = REGISTERED.load(Ordering::Relaxed);
     loop {
         // SAFETY: `node` is ours alone until the exchange below publishes it.
@@ -48,20 +87,20 @@ fn push(node: Box<Node>) {
     }
 }
 
-/// Takes out what the image in `range` has registered, in the order in which it is to be run: the last one first.
-pub(crate) fn take_exits(range: &Range<usize>) -> Vec<Exit> {
-    let _taking = TAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// Takes out what is `wanted`, in the order in which it is to be run: the last one first.
+fn take(wanted: impl Fn(&Exit) -> bool) -> Vec<Exit> {
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut node = REGISTERED.swap(ptr::null_mut(), Ordering::Acquire);
     let mut taken = Vec::new();
     let mut others = Vec::new();
     while !node.is_null() {
         // SAFETY: nodes come from `Box::into_raw`, and the swap made the whole list ours.
-        let owned = unsafe { Box::from_raw(node) };
-        node = owned.next;
-        if range.contains(&owned.exit.image) {
-            taken.push(owned.exit.clone());
+        let Node { exit, next } = *unsafe { Box::from_raw(node) };
+        node = next;
+        if wanted(&exit) {
+            taken.push(exit);
         } else {
-            others.push(owned);
+            others.push(exit);
         }
     }
     // Oldest first, so that the order of the rest stays.
@@ -69,25 +108,44 @@ pub(crate) fn take_exits(range: &Range<usize>) -> Vec<Exit> {
     taken
 }
 
+/// Takes out what the image in `range` has registered for its own end and for that of the calling thread.
+pub(crate) fn take_exits(range: &Range<usize>) -> Vec<Exit> {
+    // SAFETY: no arguments, cannot fail.
+    let own = unsafe { libc::gettid() };
+    take(|exit| range.contains(&exit.image) && exit.thread.is_none_or(|thread| thread == own))
+}
+
 /// Puts back what was taken and not run.
 pub(crate) fn return_exits(exits: Vec<Exit>) {
-    for exit in exits.into_iter().rev() {
-        push(Box::new(Node { exit, next: ptr::null_mut() }));
-    }
+    exits.into_iter().rev().for_each(push);
 }
 
 /// Drops what the image in `range` has registered: it failed, and its destructors are not run.
 pub(crate) fn forget_exits(range: &Range<usize>) {
-    drop(take_exits(range));
+    drop(take(|exit| range.contains(&exit.image)));
 }
 
-/// Diverts a guest's import slots of `__cxa_atexit` to this module; false where one cannot be written.
+/// Whether other threads still have objects whose destructors are in `range`, or may just be running them.
+pub(crate) fn threads_have_exits(range: &Range<usize>) -> bool {
+    // SAFETY: no arguments, cannot fail.
+    let own = unsafe { libc::gettid() };
+    let others =
+        take(|exit| range.contains(&exit.image) && exit.thread.is_some_and(|thread| thread != own));
+    let found = !others.is_empty();
+    return_exits(others);
+    found || ENDING.load(Ordering::Acquire) > 0
+}
+
+/// Diverts a guest's import slots of one of the functions; false where one cannot be written.
 ///
 /// Done before any code of the guest runs. The slots lie in memory that the loader has made read-only (RELRO); it is
 /// made writable for the one store and read-only again.
-pub(crate) fn divert(slots: &[usize]) -> bool {
-    let target =
-        (register as extern "C" fn(usize, usize, usize) -> c_int as *const c_void) as usize;
+pub(crate) fn divert(slots: &[usize], registration: Registration) -> bool {
+    let stand_in: extern "C" fn(usize, usize, usize) -> c_int = match registration {
+        Registration::Image => register,
+        Registration::Thread => register_for_thread,
+    };
+    let target = (stand_in as *const c_void).addr();
     slots.iter().all(|&slot| {
         // SAFETY: the slot is a word of the guest's own global offset table, found by its relocations; no Rust reference
         // to it exists, and the guest does not run yet. The page's protection comes back when `_writable` is dropped.
@@ -104,3 +162,34 @@ pub(crate) fn divert(slots: &[usize]) -> bool {
         true
     })
 }
+
+thread_local! {
+    static END_OF_THREAD: EndOfThread = const { EndOfThread };
+}
+
+/// Dropped when its thread ends.
+struct EndOfThread;
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        // SAFETY: no arguments, cannot fail.
+        let own = unsafe { libc::gettid() };
+        let caller = Caller::new(None);
+        ENDING.fetch_add(1, Ordering::AcqRel);
+        // A destructor may register another.
+        for _ in 0..ROUNDS {
+            let exits = take(|exit| exit.thread == Some(own));
+            if exits.is_empty() {
+                break;
+            }
+            for exit in exits {
+                // There is nobody left to tell of a fault; the thread's other objects still go.
+                drop(call_destructor(&caller, &exit));
+            }
+        }
+        ENDING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How often destructors may register further ones.
+const ROUNDS: usize = 16;
