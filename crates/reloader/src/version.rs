@@ -27,7 +27,7 @@ pub(crate) struct Version {
     number: u32,
     staged: Staged,
     handle: Handle,
-    /// Libraries that were opened for this one because it would not find them from where its copy lies.
+    /// The libraries it needs, opened for it before it was.
     dependencies: Vec<Handle>,
     main: Main,
     caller: Caller,
@@ -459,7 +459,7 @@ impl Checked {
                 .into_iter()
                 .map(|(name, registration)| (image.imports(name), registration))
                 .collect(),
-            dependencies: dependencies::beside(&image, loading.source),
+            dependencies: dependencies::of(&image, loading.source),
         };
         // The copy is changed through the file: no mapping of it may be left.
         drop(image);

@@ -1,8 +1,10 @@
-//! Libraries that a build expects to find beside itself.
+//! The libraries that a build needs, opened before it.
 //!
-//! A copy lies elsewhere, so that `$ORIGIN` in its search path leads nowhere. The loader takes a dependency that is
-//! already loaded under the wanted name (glibc's `_dl_map_object`, musl's `load_library`: by SONAME), so those of the
-//! original's directory are opened first, by their own paths.
+//! A copy lies elsewhere than the build, so that `$ORIGIN` in its search path leads nowhere. And a library that is first
+//! loaded together with a guest may bind to what the guest defines (C++'s inline variables and template instances,
+//! which the guest and `libstdc++` both have), and hold its image for ever. The loader takes a library that is already
+//! loaded under the wanted name (glibc's `_dl_map_object`, musl's `load_library`: by SONAME), so each is opened first, by
+//! itself: from the guest's own search path as seen from where the build lies, or by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -12,31 +14,31 @@ use elf_sections::Image;
 use super::Loading;
 use crate::sys::{self, Handle, Opening};
 
-/// The dependencies that `$ORIGIN` leads to from where the build itself lies.
-pub(super) fn beside(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
+/// What to open for each library that the image needs.
+pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
     let search = image.runpath().or(image.rpath()).unwrap_or_default();
-    let relative: Vec<&[u8]> = search
-        .split(|&byte| byte == b':')
-        .filter_map(|path| {
-            path.strip_prefix(b"$ORIGIN").or_else(|| path.strip_prefix(b"${ORIGIN}"))
-        })
-        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        .collect();
-    if relative.is_empty() {
-        return Vec::new();
-    }
     let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
-    let Some(origin) = source.parent() else { return Vec::new() };
+    let origin = source.parent().unwrap_or(Path::new("/"));
+    let directories: Vec<PathBuf> = search
+        .split(|&byte| byte == b':')
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| {
+            let from_origin = [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
+                .into_iter()
+                .find_map(|token| directory.strip_prefix(token))
+                .filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            let Some(rest) = from_origin else { return sys::file_name(directory).into() };
+            let mut directory = origin.as_os_str().to_owned();
+            directory.push(sys::file_name(rest));
+            directory.into()
+        })
+        .collect();
     image
         .needed()
-        .filter(|name| !name.contains(&b'/'))
-        .filter_map(|name| {
-            relative.iter().find_map(|rest| {
-                let mut directory = origin.as_os_str().to_owned();
-                directory.push(sys::file_name(rest));
-                let file = PathBuf::from(directory).join(sys::file_name(name));
-                file.is_file().then_some(file)
-            })
+        .map(|name| {
+            let name = PathBuf::from(sys::file_name(name));
+            let found = directories.iter().map(|directory| directory.join(&name));
+            found.into_iter().find(|file| file.is_file()).unwrap_or(name)
         })
         .collect()
 }
