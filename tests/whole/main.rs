@@ -1,8 +1,14 @@
 //! The whole, on real guests: compiled here, loaded, reloaded, broken and mended.
 
+mod bad_builds;
 mod basics;
 mod crashes;
+mod files;
 mod hooks;
+mod notice;
+mod plugins;
 mod state;
 mod pointers;
 mod unloading;
+mod cxx;
+mod snapshots;
