@@ -104,8 +104,8 @@ fn chain(mut chunk: usize, within: &Range<usize>, links: usize) -> Option<usize>
         }
         first = first.or(Some(header));
         chunk += size;
-        // The last one, which reaches to the end of the heap.
-        if chunk == within.end {
+        // The last one reaches to the end of the heap, which is that of a page; the rest of the mapping is in reserve.
+        if chunk.is_multiple_of(PAGE) {
             break;
         }
     }
@@ -124,7 +124,8 @@ fn around(address: usize, within: &Range<usize>) -> Place {
             let start = first + offset + WORD;
             if size >= address - start {
                 let place = at(start, within, MORE_LINKS);
-                if covers(&place) {
+                let free = place == Place::Free && start + size > address + WORD;
+                if free || covers(&place) {
                     return place;
                 }
             }

@@ -123,9 +123,10 @@ impl<'a> Relinker<'a> {
 
     fn look_at(&mut self, at: usize, group: &[u8], name: &impl Fn(usize) -> String) {
         for (index, word) in words(group).enumerate() {
-            if self.leads_away(word) {
-                self.translate(at + index * WORD, word, name);
-            } else if self.known && Heap::is_candidate(word) {
+            // Between the images there is heap as well.
+            let leads_there =
+                self.leads_away(word) && self.translate(at + index * WORD, word, name);
+            if !leads_there && self.known && Heap::is_candidate(word) {
                 self.heap.follow(word);
             }
         }
@@ -149,10 +150,11 @@ impl<'a> Relinker<'a> {
         self.reach
     }
 
-    fn translate(&mut self, at: usize, word: usize, name: &impl Fn(usize) -> String) {
+    /// Makes the word at `at` lead to this version; false if it leads into none of the others.
+    fn translate(&mut self, at: usize, word: usize, name: &impl Fn(usize) -> String) -> bool {
         let Some(origin) = self.others.iter().find(|version| version.range().contains(&word))
         else {
-            return;
+            return false;
         };
         let described = self.atlas(origin).and_then(|atlas| atlas.describe(word));
         let resolved =
@@ -162,7 +164,7 @@ impl<'a> Relinker<'a> {
             && sys::write(at, &address.to_ne_bytes())
         {
             self.reach.translated += 1;
-            return;
+            return true;
         }
         self.reach.needs.insert(origin.number());
         if self.reach.untranslated.len() < DESCRIBED {
@@ -175,6 +177,7 @@ impl<'a> Relinker<'a> {
                 version: origin.number(),
             });
         }
+        true
     }
 
     fn atlas(&mut self, version: &Version) -> Option<&Atlas> {
