@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reloader::{Builder, Event, Plugin, Step};
 
-use crate::Build;
+use crate::{Build, write};
 
 /// A directory with a guest in it, and one for the copies.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Bench {
     /// The same with any bytes.
     pub fn put_bytes(&self, bytes: &[u8]) {
         let unfinished = self.directory.path().join("unfinished");
-        fs::write(&unfinished, bytes).unwrap();
+        write(&unfinished, bytes);
         fs::rename(unfinished, self.library()).unwrap();
     }
 

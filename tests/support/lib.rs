@@ -8,6 +8,7 @@ mod build;
 mod ledger;
 mod paper;
 mod tool;
+mod written;
 
 pub use alone::{alone, die, pass};
 pub use apart::apart;
@@ -16,3 +17,4 @@ pub use build::{Build, header_directory};
 pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
 pub use tool::{Tool, tool};
+pub use written::write;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use reloader::{ErrorKind, Event, Plugin, RefusalKind, Step, Watch};
-use reloader_tests::{Bench, Build, Seen, alone, pass};
+use reloader_tests::{Bench, Build, Seen, alone, pass, write};
 
 /// A plugin of this library with its copies below `temporary`.
 fn open(library: &Path, temporary: &Path) -> Plugin {
@@ -27,7 +27,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 
 /// Loads build 1 from there, reloads build 2, crashes in build 3, comes back, closes: nothing is left.
 fn works(library: &Path, temporary: &Path) {
-    fs::write(library, Build::ledger(1).bytes()).unwrap();
+    write(library, &Build::ledger(1).bytes());
     let seen = Seen::default();
     let poll = Watch::Poll(std::time::Duration::ZERO);
     let mut plugin = Plugin::builder(library)
@@ -37,9 +37,9 @@ fn works(library: &Path, temporary: &Path) {
         .open()
         .unwrap();
     assert_eq!(plugin.step(), Step::Ran(1), "{library:?}: {:?}", seen.take());
-    fs::write(library, Build::ledger(2).bytes()).unwrap();
+    write(library, &Build::ledger(2).bytes());
     assert_eq!(plugin.step(), Step::Ran(2), "{library:?}: {:?}", seen.take());
-    fs::write(library, Build::ledger(3).failing("CR_STEP", "segv").bytes()).unwrap();
+    write(library, &Build::ledger(3).failing("CR_STEP", "segv").bytes());
     assert!(matches!(plugin.step(), Step::Failed(_)), "{library:?}: {:?}", seen.take());
     assert_eq!(plugin.step(), Step::Ran(2), "{library:?}: {:?}", seen.take());
     plugin.close();
@@ -169,7 +169,7 @@ fn every_temporary_directory_that_the_system_takes_is_taken() {
     let same = root.join("same");
     fs::create_dir(&same).unwrap();
     let library = same.join("libguest.so");
-    fs::write(&library, Build::ledger(1).bytes()).unwrap();
+    write(&library, &Build::ledger(1).bytes());
     let mut plugin = open(&library, &same);
     assert_eq!(plugin.step(), Step::Ran(1));
     plugin.close();
@@ -211,15 +211,15 @@ fn a_relative_path_stays_the_same_file_when_the_host_changes_its_directory() {
 fn plugins_whose_names_run_into_each_other_keep_apart() {
     let bench = Bench::new();
     let [one, two] = ["plug", "plug1"].map(|name| bench.directory().join(format!("lib{name}.so")));
-    fs::write(&one, Build::ledger(10).bytes()).unwrap();
-    fs::write(&two, Build::ledger(20).bytes()).unwrap();
+    write(&one, &Build::ledger(10).bytes());
+    write(&two, &Build::ledger(20).bytes());
     let mut first = open(&one, bench.temporary());
     let mut second = open(&two, bench.temporary());
     for round in 0..12 {
         assert_eq!(first.step(), Step::Ran(10 + round));
         assert_eq!(second.step(), Step::Ran(20 + round));
-        fs::write(&one, Build::ledger(11 + round).bytes()).unwrap();
-        fs::write(&two, Build::ledger(21 + round).bytes()).unwrap();
+        write(&one, &Build::ledger(11 + round).bytes());
+        write(&two, &Build::ledger(21 + round).bytes());
     }
     assert_eq!(entries(bench.directory()), [one, two]);
     first.close();
@@ -273,8 +273,8 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {
     let directory = bench.directory().join("plugins");
     fs::create_dir(&directory).unwrap();
     let library = directory.join("libguest.so");
-    fs::write(&library, guest.clone().flag("-DGUEST=1").bytes()).unwrap();
-    fs::write(directory.join("next"), guest.flag("-DGUEST=2").bytes()).unwrap();
+    write(&library, &guest.clone().flag("-DGUEST=1").bytes());
+    write(&directory.join("next"), &guest.flag("-DGUEST=2").bytes());
     let place = directory.join(at);
     fs::create_dir_all(&place).unwrap();
     fs::copy(helper.path(), place.join(name)).unwrap();
@@ -310,9 +310,9 @@ fn a_version_is_not_disturbed_by_what_becomes_of_the_original() {
     assert_eq!(plugin.step(), Step::Ran(1));
     // Overwritten in place with noise, then cut to nothing, then gone.
     let length = Build::ledger(1).bytes().len();
-    fs::write(bench.library(), vec![0xcc; length]).unwrap();
+    write(&bench.library(), &vec![0xcc; length]);
     assert_eq!(plugin.step(), Step::Ran(1));
-    fs::write(bench.library(), b"").unwrap();
+    write(&bench.library(), b"");
     assert_eq!(plugin.step(), Step::Ran(1));
     fs::remove_dir_all(bench.directory()).unwrap();
     assert_eq!(plugin.step(), Step::Ran(1));
@@ -580,9 +580,9 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     let bench = Bench::with(&Build::ledger(1));
     let closed = bench.directory().join("closed");
     fs::create_dir(&closed).unwrap();
-    fs::write(closed.join("libguest.so"), Build::ledger(1).bytes()).unwrap();
+    write(&closed.join("libguest.so"), &Build::ledger(1).bytes());
     let unreadable = bench.directory().join("unreadable.so");
-    fs::write(&unreadable, Build::ledger(1).bytes()).unwrap();
+    write(&unreadable, &Build::ledger(1).bytes());
     let unwritable = bench.temporary().join("unwritable");
     fs::create_dir(&unwritable).unwrap();
     let writable = bench.temporary().join("writable");
@@ -611,7 +611,7 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     ];
     // What becomes unreadable later is a refusal.
     let own = writable.join("libguest.so");
-    fs::copy(bench.library(), &own).unwrap();
+    write(&own, &Build::ledger(1).bytes());
     let seen = Seen::default();
     let poll = Watch::Poll(std::time::Duration::ZERO);
     let mut plugin = Plugin::builder(&own)
