@@ -41,6 +41,16 @@
 //!
 //! Code that blocks the fault signals and then faults is killed by the kernel: nobody is asked.
 //!
+//! A guest that leaves a guarded call with `longjmp` breaks the contract of the call. On a
+//! thread's own stack the guards it cut off are noticed and forgotten, nearly always; do not
+//! count on it.
+//!
+//! # What the caller has again
+//!
+//! After a fault: the registers that functions preserve, MXCSR and the x87 control word or FPCR,
+//! the direction, trap and alignment flags, `errno`, and the signal mask as [`Mask`] says. What
+//! the abandoned code owned, it still owns: its memory, its files, its locks.
+//!
 //! # Platforms
 //!
 //! Linux on x86_64 and AArch64. Elsewhere [`install`] fails with [`Error::Unsupported`], and a

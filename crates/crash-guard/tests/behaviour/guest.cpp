@@ -62,6 +62,12 @@ __attribute__((noinline)) int recurse(int depth) {
     return recurse(depth + 1) + frame[3];
 }
 void overflow() { recurse(0); }
+__attribute__((noinline)) int recurse_through_library(int depth) {
+    char text[64];
+    snprintf(text, sizeof text, "%d %s %g", depth, "text", depth / 3.0);
+    return recurse_through_library(depth + 1) + text[3];
+}
+void overflow_in_library() { recurse_through_library(0); }
 int frame_of_12_mib() {
     volatile char frame[12 * 1024 * 1024];
     frame[0] = 1;

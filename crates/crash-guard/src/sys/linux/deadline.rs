@@ -76,19 +76,23 @@ impl Drop for Timer {
         unsafe {
             (*thread).timed = self.outer;
             if (*self.terms).token != 0 {
-                disarm(&mut *self.terms);
+                disarm(self.terms);
             }
         }
     }
 }
 
 /// Deletes a timer. A signal it has already sent is ignored when it arrives.
-pub(super) fn disarm(terms: &mut Terms<'_>) {
-    terms.token = 0;
-    // SAFETY: the timer is this call's own; `errno` is this thread's and kept.
+///
+/// # Safety
+///
+/// `terms` must be those of an unfinished call of the calling thread, with a timer.
+pub(super) unsafe fn disarm(terms: *mut Terms<'_>) {
+    // SAFETY: the caller promises that the terms live; `errno` is this thread's and kept.
     unsafe {
+        (*terms).token = 0;
         let errno = *libc::__errno_location();
-        libc::syscall(libc::SYS_timer_delete, terms.timer);
+        libc::syscall(libc::SYS_timer_delete, (*terms).timer);
         *libc::__errno_location() = errno;
     }
     ARMED.fetch_sub(1, Ordering::Relaxed);
@@ -122,25 +126,24 @@ pub(super) unsafe fn target(
         let mut under_barrier = false;
         let mut landing = innermost;
         while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
-            match (*landing).terms.as_mut() {
-                None => under_barrier = true,
-                Some(terms) if terms.token != token => {}
-                Some(terms) if under_barrier => {
-                    terms.expired = true;
-                    (*thread).deadline_waits = true;
-                    return None;
+            let terms = (*landing).terms;
+            if terms.is_null() {
+                under_barrier = true;
+            } else if (*terms).token == token {
+                if !under_barrier {
+                    return Some(landing);
                 }
-                Some(_) => return Some(landing),
+                (*terms).expired = true;
+                (*thread).deadline_waits = true;
+                return None;
             }
             landing = (*landing).outer;
         }
         // The call has not begun yet, or is just over; then the timer is deleted first.
-        if let Some(terms) = (*thread).timed.as_mut()
-            && terms.token == token
-            && terms.retries > 0
-        {
-            terms.retries -= 1;
-            set(terms, RETRY);
+        let timed = (*thread).timed;
+        if !timed.is_null() && (*timed).token == token && (*timed).retries > 0 {
+            (*timed).retries -= 1;
+            set(&*timed, RETRY);
         }
         None
     }

@@ -267,9 +267,8 @@ pub(super) unsafe fn close(landing: *mut Landing) {
 unsafe fn discard(landing: *mut Landing) {
     // SAFETY: the caller promises that the terms can be read.
     unsafe {
-        if let Some(terms) = (*landing).terms.as_mut()
-            && terms.token != 0
-        {
+        let terms = (*landing).terms;
+        if !terms.is_null() && (*terms).token != 0 {
             deadline::disarm(terms);
         }
     }

@@ -57,6 +57,7 @@ pub(crate) fn install(config: &Config) -> Result<(), Error> {
         return Err(Error::NotAFault { signal: *signal });
     }
     let mut installations = installations();
+    let is_new_thread = thread::is_new();
     thread::draw_secret();
     thread::wish_alternate_stack(config.alternate_stack);
     let deadline = deadline::choose_signal().ok_or(Error::NoFreeSignal)?;
@@ -79,10 +80,14 @@ pub(crate) fn install(config: &Config) -> Result<(), Error> {
         }
         return Err(error);
     }
-    // Threads that opened a guard earlier did not know these signals.
-    disposition::unblock_fault_signals();
     disposition::set_installed(true);
     taint::locate();
+    if is_new_thread {
+        // What was done here was not the thread's first guard, whose mask is remembered.
+        thread::renew();
+    } else {
+        disposition::unblock_fault_signals();
+    }
     *installations += 1;
     Ok(())
 }

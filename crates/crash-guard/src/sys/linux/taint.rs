@@ -78,7 +78,9 @@ fn heap(pc: usize, sp: usize, landing: usize, thread: &Thread) -> Held {
         return Held::Maybe;
     }
     let start = sp.next_multiple_of(size_of::<usize>());
-    if start < thread.stack_low || landing > thread.stack_high || start > landing {
+    let on_own_stack = start >= thread.stack_low && landing <= thread.stack_high && start < landing;
+    // After an overflow the stack pointer is where there is no stack.
+    if !on_own_stack || !super::probe::is_readable_in_handler(start) {
         return Held::Unknown;
     }
     let words = (landing - start).min(SEARCHED) / size_of::<usize>();

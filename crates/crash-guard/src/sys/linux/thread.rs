@@ -79,6 +79,23 @@ pub(super) fn prepare(thread: *mut Thread) {
     }
 }
 
+/// Whether the calling thread has not had a guard yet.
+pub(super) fn is_new() -> bool {
+    // SAFETY: reads a number from the calling thread's block.
+    unsafe { (*super::arch::thread()).id == 0 }
+}
+
+/// Makes the calling thread prepare again at its next guard. It keeps its alternate stack.
+pub(super) fn renew() {
+    let thread = super::arch::thread();
+    // SAFETY: `thread` is the calling thread's block, and only a thread without an open guard
+    // was new.
+    unsafe {
+        (*thread).id = 0;
+        (*thread).innermost = null_mut();
+    }
+}
+
 /// Takes the calling thread's mask as the one to restore after faults.
 pub(crate) fn remember_mask() {
     let thread = super::arch::thread();
@@ -242,8 +259,7 @@ extern "C" fn at_exit(_: *mut c_void) {
                 }
             }
         }
-        (*thread).id = 0;
-        (*thread).innermost = null_mut();
+        renew();
         (*thread).alternate = null_mut();
         libc::munmap(mapping, (*thread).alternate_length);
     }

@@ -14,6 +14,7 @@ cases! {
     WithGuest a_small_raw_thread_overflows_fifty_times;
     WithGuest a_coroutine_overflows_fifty_times;
     WithGuest a_frame_of_twelve_mebibytes_jumps_over_the_guard;
+    WithGuest the_c_library_overflows_fifty_times;
     Plain a_rust_closure_overflows;
     Plain an_unguarded_overflow_still_gets_its_message
         .ends(End::Saying(libc::SIGABRT, "has overflowed its stack"));
@@ -56,6 +57,23 @@ fn a_coroutine_overflows_fifty_times(guest: &Guest) {
 fn a_frame_of_twelve_mebibytes_jumps_over_the_guard(guest: &Guest) {
     let fault = guest.fault("frame_of_12_mib");
     assert_eq!(fault.kind, FaultKind::StackOverflow, "{fault:?}");
+}
+
+fn the_c_library_overflows_fifty_times(guest: &Guest) {
+    for turn in 0..50 {
+        // Another depth each time, so that it ends in other places.
+        fn deeper(guest: &Guest, bytes: usize) -> FaultKind {
+            let space = black_box([0u8; 48]);
+            if bytes > 48 {
+                return deeper(guest, bytes - usize::from(space[3]) - 48);
+            }
+            guest.fault("overflow_in_library").kind
+        }
+        assert_eq!(deeper(guest, turn * 100), FaultKind::StackOverflow);
+    }
+    let path = guest.path.clone();
+    let thread = std::thread::spawn(move || Guest::open(&path).fault("overflow_in_library").kind);
+    assert_eq!(thread.join().unwrap(), FaultKind::StackOverflow);
 }
 
 #[allow(unconditional_recursion, reason = "the point")]

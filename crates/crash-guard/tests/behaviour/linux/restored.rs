@@ -15,6 +15,7 @@ cases! {
     WithGuest the_mask_can_be_exactly_the_entrys;
     WithGuest the_mask_can_stay_as_the_guest_left_it;
     WithGuest a_host_that_changes_its_mask_says_so;
+    WithGuest the_mask_before_the_first_guard_counts_not_that_at_installation;
     WithGuest faults_in_the_guests_signal_handlers_come_back;
     WithGuest floating_point_control_and_flags_are_restored;
     WithGuest an_exception_restores_floating_point_control;
@@ -91,6 +92,12 @@ fn a_host_that_changes_its_mask_says_so(guest: &Guest) {
     remember_mask();
     guest.fault("write_to_null");
     assert!(is_blocked(libc::SIGUSR2));
+}
+
+fn the_mask_before_the_first_guard_counts_not_that_at_installation(guest: &Guest) {
+    change(libc::SIG_BLOCK, libc::SIGUSR2);
+    guest.fault("block_and_fault");
+    assert!(is_blocked(libc::SIGUSR2) && !is_blocked(libc::SIGUSR1));
 }
 
 fn faults_in_the_guests_signal_handlers_come_back(guest: &Guest) {
