@@ -55,7 +55,7 @@ fn without_a_history_an_old_image_goes_at_once() {
             assert_eq!(retired(&seen), [(u32::from(build) - 1, Memory::Unmapped)]);
             assert_eq!(mapped(&bench), [u32::from(build)]);
             // The file of the one that went may be kept for the next.
-        assert!(bench.copies().len() <= 2);
+            assert!(bench.copies().len() <= 2);
         }
         plugin.close();
         assert_eq!(retired(&seen), [(5, Memory::Unmapped)]);
@@ -303,37 +303,77 @@ fn nm_has_unique(build: &Build) -> bool {
     String::from_utf8(output.stdout).unwrap().lines().any(|line| line.contains(" u "))
 }
 
-/// Other versions' destructors of thread-local objects are still to run when their threads end.
+/// A guest with an object of each thread's own, whose destruction it counts in `*destroyed`.
+fn with_thread_locals() -> Build {
+    cxx(
+        r#"static int *destroyed;
+struct Loud { int value = 0; ~Loud() { value = -1; if (destroyed) ++*destroyed; } };
+static thread_local Loud loud;
+CR_EXPORT void touch(int *counter) { destroyed = counter; loud.value++; }"#,
+        r#"loud.value++; say("%d", loud.value);"#,
+    )
+}
+
+fn without_thread_locals() -> Build {
+    cxx("static thread_local int plain = 5;", r#"say("%d", plain++);"#)
+}
+
+type Touch = unsafe extern "C" fn(*mut i32);
+
 #[test]
+#[allow(unsafe_code, reason = "a function of the guest is called directly")]
+fn thread_local_objects_of_the_thread_that_steps_go_with_their_version() {
+    apart(|| {
+        let paper = Paper::new();
+        let bench = Bench::with(&with_thread_locals());
+        let mut destroyed = 0;
+        let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
+        paper.give_to(&mut plugin);
+        assert_eq!(step(&mut plugin, &paper), "1");
+        // SAFETY: this is how the guest defines it.
+        unsafe { plugin.symbol::<Touch>("touch").unwrap()(&raw mut destroyed) };
+        bench.put(&without_thread_locals());
+        assert_eq!(step(&mut plugin, &paper), "5");
+        assert_eq!(retired(&seen), [(1, Memory::Unmapped)]);
+        assert_eq!((mapped(&bench), destroyed), (vec![2], 1));
+    });
+}
+
+/// Other threads' objects are theirs: they are destroyed when the threads end, and until then the image stays.
+#[test]
+#[allow(unsafe_code, reason = "a function of the guest is called directly")]
 fn thread_local_objects_of_a_thread_that_lives_on_keep_the_image_and_it_is_said() {
     apart(|| {
-        let build = || {
-            cxx(
-                "struct Loud { int value = 0; ~Loud() { value = -1; } }; static thread_local Loud loud;",
-                r#"loud.value++; say("%d", loud.value);"#,
-            )
-        };
-        let other = || cxx("static thread_local int plain = 5;", r#"say("%d", plain++);"#);
         let paper = Paper::new();
-        let bench = Bench::with(&build());
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
-                paper.give_to(&mut plugin);
-                assert_eq!(step(&mut plugin, &paper), "1");
-                bench.put(&other());
-                assert_eq!(step(&mut plugin, &paper), "5");
-                assert_eq!(retired(&seen), [(1, Memory::ThreadLocals)]);
-                assert_eq!(mapped(&bench), [1, 2]);
-                plugin.close();
-            });
+        let bench = Bench::with(&with_thread_locals());
+        let destroyed = Box::leak(Box::new(0));
+        let counter = std::ptr::from_mut(destroyed).addr();
+        let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
+        paper.give_to(&mut plugin);
+        assert_eq!(step(&mut plugin, &paper), "1");
+        // SAFETY: this is how the guest defines it.
+        let touch = *unsafe { plugin.symbol::<Touch>("touch") }.unwrap();
+        let (touched, wait) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: the guest is mapped until this thread's objects are gone, and the counter for good.
+            unsafe { touch(counter as *mut i32) };
+            touched.send(()).unwrap();
+            ended.recv().unwrap();
         });
-        // The thread has ended, and its objects have been destroyed. Whoever closes a library next clears up.
-        let bench_of_another = Bench::with(&guest(1));
-        let (mut plugin, _) = bench_of_another.open();
-        assert_eq!(plugin.step(), Step::Ran(101));
-        plugin.close();
-        assert_eq!(mapped(&bench), []);
+        wait.recv().unwrap();
+        bench.put(&without_thread_locals());
+        assert_eq!(step(&mut plugin, &paper), "5");
+        assert_eq!(retired(&seen), [(1, Memory::ThreadLocals)]);
+        assert_eq!(mapped(&bench), [1, 2]);
+        end.send(()).unwrap();
+        thread.join().unwrap();
+        // SAFETY: nobody else looks at it any more but the guest, which does not run.
+        assert_eq!(unsafe { (counter as *const i32).read() }, 1, "its thread's end destroyed it");
+        bench.put(&with_thread_locals());
+        assert_eq!(step(&mut plugin, &paper), "1");
+        assert_eq!(retired(&seen), [(2, Memory::Unmapped), (1, Memory::Unmapped)]);
+        assert_eq!(mapped(&bench), [3]);
     });
 }
 

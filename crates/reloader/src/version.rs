@@ -264,6 +264,15 @@ impl Version {
         }
     }
 
+    /// Where this version's own records of addresses are kept.
+    pub(crate) fn records(&self) -> Vec<usize> {
+        let mut records = sys::records(&self.handle);
+        records.extend([std::ptr::from_ref(self).addr(), self.finalizers.as_ptr().addr()]);
+        let lists = [&self.given, &self.received, &self.renewed];
+        records.extend(lists.map(|list| list.as_ptr().addr()));
+        records
+    }
+
     /// Runs the destructors: of the objects that still belong to this version, then of the image.
     pub(crate) fn destruct(&mut self) -> Vec<Fault> {
         let mut faults = Vec::new();

@@ -121,6 +121,11 @@ impl<'a> Relinker<'a> {
         self.piece = piece;
     }
 
+    /// Passes over the heap blocks that these addresses lie in.
+    pub(crate) fn pass_over(&mut self, private: impl IntoIterator<Item = usize>) {
+        self.heap.pass_over(private);
+    }
+
     fn look_at(&mut self, at: usize, group: &[u8], name: &impl Fn(usize) -> String) {
         for (index, word) in words(group).enumerate() {
             // Between the images there is heap as well.
@@ -193,8 +198,9 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// Where the versions themselves are kept, and the loader's records of them: full of addresses that are to stay.
+/// Where the versions themselves are kept, with all that they and the loader note of them: full of addresses that are
+/// to stay.
 fn private(target: &Version, others: &[&Version]) -> Vec<usize> {
-    let versions = others.iter().copied().chain([target]).map(|v| std::ptr::from_ref(v).addr());
-    versions.chain(sys::records(target.handle())).collect()
+    let versions = others.iter().copied().chain([target]);
+    versions.flat_map(Version::records).chain(sys::exit_records()).collect()
 }

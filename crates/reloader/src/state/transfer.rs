@@ -71,6 +71,9 @@ pub(crate) fn carry(
         carried.sources.push(source);
         carried.targets.push(target);
     }
+    // These lists too are full of addresses that are to stay.
+    let lists = [&carried.sources, &carried.targets, &carried.renewed];
+    relinker.pass_over(lists.map(|list| list.as_ptr().addr()));
     let reach = relinker.finish();
     report.translated = reach.translated;
     report.untranslated.clone_from(&reach.untranslated);

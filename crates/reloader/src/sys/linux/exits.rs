@@ -136,6 +136,19 @@ pub(crate) fn threads_have_exits(range: &Range<usize>) -> bool {
     found || ENDING.load(Ordering::Acquire) > 0
 }
 
+/// Where the registrations are kept.
+pub(crate) fn exit_records() -> Vec<usize> {
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut found = Vec::new();
+    let mut node = REGISTERED.load(Ordering::Acquire);
+    while !node.is_null() {
+        found.push(node.addr());
+        // SAFETY: nodes are freed only by who takes them out, which the lock keeps from happening.
+        node = unsafe { (*node).next };
+    }
+    found
+}
+
 /// Diverts a guest's import slots of one of the functions; false where one cannot be written.
 ///
 /// Done before any code of the guest runs. The slots lie in memory that the loader has made read-only (RELRO); it is

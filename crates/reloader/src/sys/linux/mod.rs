@@ -9,7 +9,8 @@ mod pages;
 mod thread;
 
 pub(crate) use exits::{
-    Exit, Registration, divert, forget_exits, return_exits, take_exits, threads_have_exits,
+    Exit, Registration, divert, exit_records, forget_exits, return_exits, take_exits,
+    threads_have_exits,
 };
 pub(crate) use file::{
     being_written, file_name, has_loader_variable, identity, is_own_directory, is_shared,
