@@ -4,6 +4,7 @@
 //! block whether this one is in use (malloc.c, "struct malloc_chunk"). A header is believed only if those that follow
 //! make sense as well: what is taken for a block is going to be changed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ use crate::sys;
 pub(super) enum Place {
     /// A block that is in use.
     Block(Range<usize>),
-    /// A block that was freed.
+    /// A block that was freed, or none: the end of one, as iterators point to it.
     Free,
     /// Another allocator's memory, or a stack.
     Unknown,
@@ -32,9 +33,9 @@ impl Blocks {
     /// What `address` belongs to, which lies in the mapping `within`.
     pub(super) fn place(&mut self, address: usize, within: &Range<usize>) -> Place {
         if let Some((&start, &end)) = self.known.range(..=address).next_back()
-            && address < end
+            && address <= end
         {
-            return Place::Block(start..end);
+            return if address < end { Place::Block(start..end) } else { Place::Free };
         }
         let mut place = at(address, within, LINKS);
         if place == Place::Unknown && self.strangers < MOST_STRANGERS {
@@ -124,9 +125,15 @@ fn around(address: usize, within: &Range<usize>) -> Place {
             let start = first + offset + WORD;
             if size >= address - start {
                 let place = at(start, within, MORE_LINKS);
-                let free = place == Place::Free && start + size > address + WORD;
-                if free || covers(&place) {
-                    return place;
+                let end = match &place {
+                    Place::Block(block) => block.end,
+                    Place::Free => start + size - WORD,
+                    Place::Unknown => continue,
+                };
+                match address.cmp(&end) {
+                    Ordering::Less => return place,
+                    Ordering::Equal => return Place::Free,
+                    Ordering::Greater => {}
                 }
             }
         }
