@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use reloader::{Event, Operation, Plugin, RefusalKind, Step};
 use reloader_tests::{Bench, Build, Ledger, Seen, alone, pass, step_until, tool};
@@ -421,30 +420,27 @@ fn large(number: i32) -> Vec<u8> {
         .bytes()
 }
 
-/// Steps while another thread writes, and until the build has been loaded.
-fn step_while_writing(running: &mut Running, write: impl FnOnce() + Send) {
-    let written = AtomicBool::new(false);
+/// Steps while another thread writes these bytes, and until the build has been loaded, as a whole.
+fn step_while_writing(running: &mut Running, bytes: &[u8], write: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            write();
-            written.store(true, Ordering::Release);
-        });
-        loop {
-            let was_written = written.load(Ordering::Acquire);
-            match running.plugin.step() {
+        scope.spawn(write);
+        step_until(&mut running.plugin, |step| {
+            match step {
                 Step::Ran(1) => {
                     assert_eq!(running.ledger.calls(Operation::Unload), 0);
                     assert_eq!(running.ledger.plain(), 500 + running.ledger.count());
                 }
-                Step::Ran(2) => {
-                    assert!(was_written || written.load(Ordering::Acquire), "it was not whole");
-                    break;
-                }
+                Step::Ran(2) => {}
                 step => panic!("{step:?}: {:?}", running.seen.take()),
             }
-            std::thread::yield_now();
-        }
+            step == Step::Ran(2)
+        });
     });
+    let lengths: Vec<u64> =
+        running.bench.copies().iter().map(|copy| fs::metadata(copy).unwrap().len()).collect();
+    assert!(lengths.contains(&(bytes.len() as u64)), "{lengths:?}: it was not whole");
+    assert_eq!(running.refusals(), []);
+    assert_eq!(running.ledger.calls(Operation::Unload), 1);
 }
 
 #[test]
@@ -453,7 +449,7 @@ fn a_linker_that_writes_slowly_with_the_file_open_is_waited_for() {
     let mut running = Running::build_1();
     running.seen.forget();
     let library = running.bench.library();
-    step_while_writing(&mut running, move || {
+    step_while_writing(&mut running, &bytes, || {
         // In place, as `ld` does with a file that is there already.
         let mut file = OpenOptions::new().write(true).truncate(true).open(library).unwrap();
         for chunk in bytes.chunks(200_000) {
@@ -461,9 +457,6 @@ fn a_linker_that_writes_slowly_with_the_file_open_is_waited_for() {
             std::thread::yield_now();
         }
     });
-    assert_eq!(running.refusals(), []);
-    let words = running.ledger.calls(Operation::Unload);
-    assert_eq!(words, 1);
 }
 
 #[test]
@@ -472,7 +465,7 @@ fn a_linker_that_opens_writes_and_closes_again_and_again_is_waited_for() {
     let mut running = Running::build_1();
     running.seen.forget();
     let library = running.bench.library();
-    step_while_writing(&mut running, move || {
+    step_while_writing(&mut running, &bytes, || {
         drop(File::create(&library).unwrap());
         for (number, chunk) in bytes.chunks(1_000_000).enumerate() {
             let mut file = OpenOptions::new().write(true).open(&library).unwrap();
@@ -480,8 +473,6 @@ fn a_linker_that_opens_writes_and_closes_again_and_again_is_waited_for() {
             file.write_all(chunk).unwrap();
         }
     });
-    assert_eq!(running.ledger.calls(Operation::Unload), 1);
-    assert_eq!(running.refusals(), []);
 }
 
 #[test]

@@ -597,6 +597,7 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     mode(&unreadable, 0o000);
     mode(&unwritable, 0o555);
     mode(&writable, 0o777);
+    let bytes = Build::ledger(1).bytes();
     // SAFETY: no arguments.
     let root = unsafe { libc::geteuid() } == 0;
     if root {
@@ -611,7 +612,7 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     ];
     // What becomes unreadable later is a refusal.
     let own = writable.join("libguest.so");
-    write(&own, &Build::ledger(1).bytes());
+    write(&own, &bytes);
     let seen = Seen::default();
     let poll = Watch::Poll(std::time::Duration::ZERO);
     let mut plugin = Plugin::builder(&own)
