@@ -19,6 +19,7 @@ mod linux {
     mod harness;
 
     mod barriers;
+    mod copies;
     mod deadlines;
     mod exceptions;
     mod faults;
@@ -44,6 +45,7 @@ mod linux {
             passing_on::CASES,
             handlers::CASES,
             locks::CASES,
+            copies::CASES,
         ] {
             cases.extend_from_slice(group);
         }

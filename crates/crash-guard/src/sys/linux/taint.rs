@@ -78,7 +78,8 @@ fn heap(pc: usize, sp: usize, landing: usize, thread: &Thread) -> Held {
         return Held::Maybe;
     }
     let start = sp.next_multiple_of(size_of::<usize>());
-    let on_own_stack = start >= thread.stack_low && landing <= thread.stack_high && start < landing;
+    let on_own_stack =
+        start >= thread.stack_low && landing <= thread.stack_high && start <= landing;
     // After an overflow the stack pointer is where there is no stack.
     if !on_own_stack || !super::probe::is_readable_in_handler(start) {
         return Held::Unknown;

@@ -62,6 +62,8 @@ impl Thread {
 #[cold]
 #[inline(never)]
 pub(super) fn prepare(thread: *mut Thread) {
+    // SAFETY: `errno` is this thread's.
+    let errno = unsafe { *libc::__errno_location() };
     let stack = own_stack();
     // SAFETY: `thread` is the calling thread's block; until `id` is set no guard is open on this
     // thread, so that the handler does not look at the other fields.
@@ -76,6 +78,7 @@ pub(super) fn prepare(thread: *mut Thread) {
         (*thread).mask = current_mask();
         set_id(thread);
         (*thread).innermost = Landing::END;
+        *(*thread).errno = errno; // the caller's, which a guard restores
     }
 }
 

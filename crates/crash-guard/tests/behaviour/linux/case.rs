@@ -8,6 +8,8 @@ pub struct Case {
     pub end: End,
     /// Why the case cannot run here, if it cannot.
     pub impossible: Option<&'static str>,
+    /// Why the case cannot run under qemu's user mode, if it cannot.
+    pub not_emulated: Option<&'static str>,
     /// Whether guards are installed before the body runs.
     pub installs: bool,
 }
@@ -32,7 +34,7 @@ pub enum End {
 
 impl Case {
     pub const fn new(name: &'static str, body: Body) -> Self {
-        Self { name, body, end: End::Success, impossible: None, installs: true }
+        Self { name, body, end: End::Success, impossible: None, not_emulated: None, installs: true }
     }
 
     pub const fn ends(mut self, end: End) -> Self {
@@ -42,6 +44,11 @@ impl Case {
 
     pub const fn without_installing(mut self) -> Self {
         self.installs = false;
+        self
+    }
+
+    pub const fn not_under_qemu(mut self, why: &'static str) -> Self {
+        self.not_emulated = Some(why);
         self
     }
 

@@ -73,7 +73,8 @@ enum Outcome {
 }
 
 fn judge(name: &str, case: &Case, missing: &HashMap<&str, String>) -> Outcome {
-    if let Some(why) = case.impossible {
+    let emulated = case.not_emulated.filter(|_| guest::is_emulated());
+    if let Some(why) = case.impossible.or(emulated) {
         return Outcome::Skipped(why.to_owned());
     }
     if let Some(why) = missing.values().next() {
