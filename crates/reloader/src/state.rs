@@ -4,6 +4,7 @@ mod atlas;
 mod block;
 mod correlate;
 mod heap;
+mod owners;
 mod relink;
 mod report;
 mod snapshot;

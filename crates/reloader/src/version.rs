@@ -207,7 +207,7 @@ impl Version {
         let file = File::open(self.staged.path()).ok()?;
         let bytes = sys::map(&file).ok()?;
         let image = Image::parse(&bytes).ok()?;
-        Some(crate::state::Atlas::of(&image, self.bias))
+        Some(crate::state::Atlas::of(&image, self.bias, &self.state))
     }
 
     /// The place in the guest's own code that a fault came from.

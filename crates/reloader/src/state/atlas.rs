@@ -9,6 +9,7 @@ use elf_sections::{Image, SectionKind, SymbolKind};
 use memchr::memmem;
 
 use super::correlate::{Named, stem};
+use super::variables::StateMap;
 use crate::sys;
 
 /// What a pointer leads to, in words that hold for other builds as well.
@@ -42,6 +43,8 @@ pub(crate) struct Atlas {
     exact: HashMap<(String, Option<String>), Option<usize>>,
     by_name: HashMap<String, Option<usize>>,
     by_stem: HashMap<String, Option<usize>>,
+    /// What the compiler has numbered, by stem and file: a number means nothing in another build.
+    numbered: HashMap<(String, Option<String>), Option<usize>>,
     /// Memory that holds constants and no code.
     constants: Vec<Range<u64>>,
 }
@@ -67,7 +70,7 @@ impl Named for Place {
 const LONGEST_TEXT: usize = 64 << 10;
 
 impl Atlas {
-    pub(crate) fn of(image: &Image<'_>, bias: usize) -> Self {
+    pub(crate) fn of(image: &Image<'_>, bias: usize, state: &StateMap) -> Self {
         let mut places = Vec::new();
         let mut take = |symbol: elf_sections::Symbol<'_>| {
             let function = symbol.kind == SymbolKind::Function;
@@ -89,14 +92,30 @@ impl Atlas {
         } else {
             image.dynamic_symbols().for_each(&mut take);
         }
+        // The state's variables may have better names than the symbol table gives them.
+        let better: HashMap<u64, &str> = state
+            .variables
+            .iter()
+            .map(|variable| (variable.address, variable.name.as_str()))
+            .collect();
+        for place in places.iter_mut().filter(|place| !place.function) {
+            if let Some(name) = better.get(&place.address) {
+                place.name = (*name).to_owned();
+            }
+        }
         places.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
         let mut exact = HashMap::new();
         let mut by_name = HashMap::new();
         let mut by_stem = HashMap::new();
+        let mut numbered = HashMap::new();
         for (index, place) in places.iter().enumerate() {
             enter(&mut exact, (place.name.clone(), place.file.clone()), index);
             enter(&mut by_name, place.name.clone(), index);
             enter(&mut by_stem, stem(&place.name).to_owned(), index);
+            if stem(&place.name) != place.name {
+                let group = (stem(&place.name).to_owned(), place.file.clone());
+                enter(&mut numbered, group, index);
+            }
         }
         let constants = image
             .sections()
@@ -110,7 +129,7 @@ impl Atlas {
             })
             .map(elf_sections::Section::range)
             .collect();
-        Self { bias, places, exact, by_name, by_stem, constants }
+        Self { bias, places, exact, by_name, by_stem, numbered, constants }
     }
 
     /// What lies at an address of the process, if it is something that other builds may have too.
@@ -124,6 +143,9 @@ impl Atlas {
             offset < place.size && (!place.function || offset == 0)
         });
         if let Some(place) = place {
+            if self.is_one_of_several(&place.name, place.file.as_deref()) {
+                return None;
+            }
             return Some(Target::Symbol {
                 name: place.name.clone(),
                 file: place.file.clone(),
@@ -154,7 +176,16 @@ impl Atlas {
         }
     }
 
+    /// Whether only a number tells it from others of its file.
+    fn is_one_of_several(&self, name: &str, file: Option<&str>) -> bool {
+        let group = (stem(name).to_owned(), file.map(str::to_owned));
+        stem(name) != name && self.numbered.get(&group).is_some_and(Option::is_none)
+    }
+
     fn place(&self, name: &str, file: Option<&str>) -> Option<&Place> {
+        if self.is_one_of_several(name, file) {
+            return None;
+        }
         let exact = (name.to_owned(), file.map(str::to_owned));
         let index = [self.exact.get(&exact), self.by_name.get(name), self.by_stem.get(stem(name))]
             .into_iter()

@@ -1,10 +1,12 @@
 //! The variables of a version's state.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use elf_sections::{Image, Symbol, SymbolKind};
 
-use super::correlate::Named;
+use super::correlate::{Named, stem};
+use super::owners::owners;
 use crate::contract::STATE_SECTION;
 
 /// A variable of the state, or a part of it that has no name.
@@ -105,6 +107,7 @@ impl StateMap {
                 guards.iter().find(|(name, _)| *name == guard).map(|(_, address)| *address)
             });
         }
+        name_by_owner(image, &mut variables);
         if !full {
             let unnamed: Vec<_> =
                 sections.iter().filter_map(|section| unnamed(section, &variables)).collect();
@@ -113,6 +116,25 @@ impl StateMap {
         variables.sort_by_key(|variable| (variable.address, variable.size));
         variables.dedup_by(|later, first| later.address < first.address.saturating_add(first.size));
         Self { variables, sections, headerless }
+    }
+}
+
+/// Gives numbered statics of functions names that mean the same in each build: `n.1` becomes `f::n`.
+///
+/// Without debug information they keep their names; several of one stem in one file are then not matched at all.
+fn name_by_owner(image: &Image<'_>, variables: &mut [Variable]) {
+    let is_numbered = |variable: &&mut Variable| stem(&variable.name) != variable.name;
+    let numbered: HashSet<u64> =
+        variables.iter_mut().filter(is_numbered).map(|variable| variable.address).collect();
+    if numbered.is_empty() {
+        return;
+    }
+    let files = variables.iter().filter_map(|variable| variable.file.as_deref()).collect();
+    let owners = owners(image, &numbered, &files);
+    for variable in variables.iter_mut().filter(is_numbered) {
+        if let Some(owner) = owners.get(&variable.address) {
+            variable.name = format!("{owner}::{}", stem(&variable.name));
+        }
     }
 }
 
@@ -131,5 +153,5 @@ fn unnamed(section: &Range<u64>, named: &[Variable]) -> Option<Variable> {
 
 /// The compiler's own variables, which belong to one load of one image.
 fn is_startup_code(name: &str) -> bool {
-    matches!(super::correlate::stem(name), "completed" | "object" | "__dso_handle")
+    matches!(stem(name), "completed" | "object" | "__dso_handle")
 }
