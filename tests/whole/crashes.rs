@@ -573,6 +573,55 @@ fn an_endless_loop_ends_with_the_deadline() {
 }
 
 #[test]
+fn an_endless_loop_ends_with_the_deadline_in_every_other_operation_too() {
+    let open = |bench: &Bench| {
+        bench.open_with(|builder| builder.deadline(Duration::from_millis(200)).history(0))
+    };
+    let told_of = |seen: &Seen| -> Vec<(u32, During, FaultKind)> {
+        let told = failures(seen);
+        told.iter().map(|failure| (failure.version, failure.during, kind(failure))).collect()
+    };
+
+    let bench = Bench::with(&Build::ledger(1).failing("CR_UNLOAD", "loop_for_ever"));
+    let (mut plugin, seen) = open(&bench);
+    let ledger = Ledger::new();
+    ledger.give_to(&mut plugin);
+    assert_eq!(plugin.step(), Step::Ran(1));
+    bench.put(&Build::ledger(2).failing("CR_CLOSE", "loop_for_ever"));
+    assert_eq!(plugin.step(), Step::Ran(2));
+    assert_eq!(ledger.count(), 2);
+    assert_eq!(told_of(&seen), [(1, During::Unload, FaultKind::Deadline)]);
+
+    let early = "\n__attribute__((constructor)) static void early(void) { loop_for_ever(); }\n";
+    bench.put(&Build::ledger(3).more(early));
+    assert_eq!(plugin.step(), Step::Ran(2));
+    assert_eq!(told_of(&seen), [(3, During::Constructor, FaultKind::Deadline)]);
+    plugin.close();
+    assert_eq!(told_of(&seen), [(2, During::Close, FaultKind::Deadline)]);
+    assert_eq!(bench.copies(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn an_endless_destructor_ends_with_the_deadline() {
+    // Alone: a thread of another test could seem to be inside the version, which then stays.
+    if let Some(command) = alone("crashes::an_endless_destructor_ends_with_the_deadline") {
+        pass(command);
+        return;
+    }
+    let late = "\n__attribute__((destructor)) static void late(void) { loop_for_ever(); }\n";
+    let bench = Bench::with(&Build::ledger(1).more(late));
+    let (mut plugin, seen) =
+        bench.open_with(|builder| builder.deadline(Duration::from_millis(200)).history(0));
+    assert_eq!(plugin.step(), Step::Ran(1));
+    bench.put(&Build::ledger(2));
+    assert_eq!(plugin.step(), Step::Ran(2));
+    let told = failures(&seen);
+    let [failure] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((failure.version, failure.during), (1, During::Destructor));
+    assert_eq!(kind(failure), FaultKind::Deadline);
+}
+
+#[test]
 fn the_history_is_as_long_as_was_asked() {
     for (depth, wanted) in [(0, vec![]), (1, vec![4]), (2, vec![3, 4]), (9, vec![1, 2, 3, 4])] {
         let bench = Bench::with(&Build::ledger(1));

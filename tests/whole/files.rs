@@ -334,6 +334,30 @@ fn a_private_directory_that_was_cleared_away_is_made_again() {
     assert_eq!(entries(bench.temporary()), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn a_temporary_directory_that_is_gone_is_told_and_waited_for() {
+    let bench = Bench::with(&Build::ledger(1));
+    let temporary = bench.temporary().join("copies");
+    fs::create_dir(&temporary).unwrap();
+    let (mut plugin, seen) = bench.open_with(|builder| builder.temp_dir(&temporary));
+    assert_eq!(plugin.step(), Step::Ran(1));
+    seen.forget();
+    fs::remove_dir_all(&temporary).unwrap();
+    bench.put(&Build::ledger(2));
+    for _ in 0..3 {
+        assert_eq!(plugin.step(), Step::Ran(1));
+    }
+    let events = seen.take();
+    let [Event::Refused(refusal)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(refusal.kind, RefusalKind::Staging);
+    assert!(refusal.reason.contains(temporary.to_str().unwrap()), "{}", refusal.reason);
+    fs::create_dir(&temporary).unwrap();
+    bench.put(&Build::ledger(2));
+    assert_eq!(plugin.step(), Step::Ran(2));
+    plugin.close();
+    assert_eq!(entries(&temporary), Vec::<PathBuf>::new());
+}
+
 /// A process that runs a plugin: steps at each line it is sent, says what came of it, ends when nothing more is sent.
 struct Host {
     process: Child,
