@@ -8,6 +8,9 @@ use crate::{Error, sys};
 /// largest alternate stack counts, and the previous handlers come back when the last
 /// [`Installed`] is gone.
 ///
+/// Every thread that opens a guard gets an alternate stack for handlers, and has the fault signals
+/// unblocked: the kernel kills a thread that faults while they are blocked.
+///
 /// The module that contains this code stays loaded from now on, because its handler may be
 /// called at any time.
 ///

@@ -20,8 +20,8 @@ pub(super) struct UnwindException {
 
 /// What the unwinder asks about the frame in assembly.
 ///
-/// Forced unwinding (`pthread_exit`, cancellation) and our own panics go on; everything else is
-/// caught here.
+/// Our own panics go on, and so does forced unwinding (`pthread_exit`, cancellation), which never
+/// searches; everything else is caught here. What goes on closes the landing on its way.
 pub(super) unsafe extern "C" fn personality(
     _version: c_int,
     actions: c_int,
@@ -29,23 +29,18 @@ pub(super) unsafe extern "C" fn personality(
     exception: *mut UnwindException,
     context: *mut c_void,
 ) -> c_int {
-    let passes = actions & FORCE_UNWIND != 0
-        || is_own_panic(class, exception)
-        || !disposition::is_installed();
-    if passes {
-        if actions & CLEANUP_PHASE != 0 {
-            // SAFETY: the unwinder passes our frame's context, whose stack pointer is where its
-            // landing is; what was called from it has been unwound.
-            unsafe { landing::close(_Unwind_GetCFA(context) as *mut Landing) };
-        }
-        return CONTINUE_UNWIND;
-    }
     if actions & SEARCH_PHASE != 0 {
-        return HANDLER_FOUND;
+        let passes = is_own_panic(class, exception) || !disposition::is_installed();
+        return if passes { CONTINUE_UNWIND } else { HANDLER_FOUND };
     }
-    // SAFETY: in the second phase the unwinder passes the context of our frame; the landing
-    // expects the exception in this register and the frame's stack pointer, which it restores.
+    // SAFETY: in the second phase the unwinder passes our frame's context, whose stack pointer is
+    // where its landing is; what was called from it has been unwound. The landing expects the
+    // exception in this register and the frame's stack pointer, which the unwinder restores.
     unsafe {
+        if actions & HANDLER_FRAME == 0 {
+            landing::close(_Unwind_GetCFA(context) as *mut Landing);
+            return CONTINUE_UNWIND;
+        }
         _Unwind_SetGR(context, arch::EXCEPTION_REGISTER, exception as usize);
         _Unwind_SetIP(context, crash_guard_v0_1_land_exception as *const () as usize);
     }
@@ -226,8 +221,7 @@ const LLVM_CXX: u64 = u64::from_be_bytes(*b"\0CLNGC++");
 const TYPE_BEFORE_HEADER: usize = 80;
 
 const SEARCH_PHASE: c_int = 1;
-const CLEANUP_PHASE: c_int = 2;
-const FORCE_UNWIND: c_int = 8;
+const HANDLER_FRAME: c_int = 4;
 const FOREIGN_EXCEPTION_CAUGHT: c_int = 1;
 const HANDLER_FOUND: c_int = 6;
 const INSTALL_CONTEXT: c_int = 7;
