@@ -12,14 +12,15 @@ use crate::builder::{Builder, EventCallback, Options};
 use crate::contract::{Context, FailureCode, Operation};
 use crate::entry::Caller;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
-use crate::machine::{Action, Answer, Machine, Outcome, Request};
-use crate::notice::{Awaited, Notice};
+use crate::event::{Event, Refusal};
+use crate::machine::{Action, Machine, Outcome, Request};
+use crate::notice::Notice;
 use crate::stage::{Identity, Stage, Staged};
-use crate::state::{self, Snapshot, StateReport};
+use crate::state::{Snapshot, StateReport};
 use crate::sys::{self, Spare};
-use crate::version::{Digest, Loading, Unready, Version};
+use crate::version::{Digest, Version};
 
+mod perform;
 mod retire;
 mod symbol;
 
@@ -57,8 +58,8 @@ pub struct Plugin {
     /// What has happened and was not told yet.
     events: VecDeque<Event>,
     preparing_since: Instant,
-    /// What the last transfer did, until it is told.
-    transfer: Option<(u32, StateReport)>,
+    /// How the version that is being loaded came here, until it is told.
+    arrival: Option<Arrival>,
     /// The version that was called last.
     called: Option<u32>,
     failed: Option<FailureCode>,
@@ -78,6 +79,15 @@ pub enum Step {
     Failed(FailureCode),
     /// No version can run; a build that can is loaded when it is there.
     Idle,
+}
+
+/// How a version came to be loaded.
+#[derive(Debug)]
+enum Arrival {
+    /// None ran before.
+    First,
+    /// It took over from another.
+    From(u32, StateReport),
 }
 
 impl Plugin {
@@ -134,7 +144,7 @@ impl Plugin {
             on_event,
             events: VecDeque::new(),
             preparing_since: Instant::now(),
-            transfer: None,
+            arrival: None,
             called: None,
             failed: None,
             steps: 0,
@@ -299,211 +309,6 @@ impl Plugin {
         }
     }
 
-    /// Does what the machine says until the request is finished.
-    fn perform(&mut self, mut action: Action) -> Outcome {
-        loop {
-            let answer = match action {
-                Action::Finish(outcome) => return outcome,
-                Action::Prepare { version } => self.prepare(version),
-                Action::Call { version, operation } => self.call(version, operation),
-                Action::Carry { from, to } => self.carry(from, to),
-                Action::Revert { to } => self.revert(to),
-                Action::Retire { version, cause } => self.retire(version, cause),
-            };
-            action = self.machine.answer(answer);
-            // Only now: a callback may panic, and the machine must know what has been done.
-            self.tell_all();
-        }
-    }
-
-    fn prepare(&mut self, number: u32) -> Answer {
-        self.preparing_since = Instant::now();
-        let spare = self.spare_copy.take();
-        let loading = Loading {
-            source: &self.path,
-            number,
-            options: &self.options,
-            stage: &self.stage,
-            caller: &self.caller,
-            known_bad: &self.known_bad,
-        };
-        let policy = self.options.state;
-        let running = self.machine.current().and_then(|number| self.find(number));
-        let accept = |new: &state::StateMap| {
-            running.and_then(|running| state::refusal(policy, running.state(), new))
-        };
-        let result = Version::prepare(&loading, spare, accept);
-        self.notice.looked(match &result {
-            Err(Unready::BeingWritten) => Awaited::Completion,
-            Err(Unready::Refused(RefusalKind::Loader, ..)) => Awaited::Missing,
-            _ => Awaited::Nothing,
-        });
-        let wanted = std::mem::take(&mut self.seen_wants);
-        match result {
-            Ok(version) => {
-                self.seen = Some(version.identity());
-                self.versions.push(version);
-                Answer::Prepared
-            }
-            Err(Unready::BeingWritten) => {
-                self.seen = None;
-                Answer::NotReady
-            }
-            Err(Unready::Refused(kind, reason, identity)) => {
-                let identity = identity.or_else(|| self.identity_now());
-                let again = wanted && self.seen == identity;
-                self.seen = identity;
-                // What it misses may appear; until then it is the same refusal.
-                self.seen_wants = kind == RefusalKind::Loader;
-                let refusal = Refusal { version: number, kind, reason };
-                if !again || self.refused.as_ref() != Some(&refusal) {
-                    self.tell(Event::Refused(refusal.clone()));
-                }
-                self.refused = Some(refusal);
-                self.context.failure = FailureCode::BAD_IMAGE;
-                Answer::NotReady
-            }
-            Err(Unready::Faulted(failure, identity, digest)) => {
-                self.seen = Some(identity);
-                self.known_bad.extend(digest);
-                self.fail(*failure);
-                Answer::Broken
-            }
-        }
-    }
-
-    fn identity_now(&self) -> Option<Identity> {
-        std::fs::metadata(&self.path).ok().map(|metadata| sys::identity(&metadata))
-    }
-
-    fn call(&mut self, number: u32, operation: Operation) -> Answer {
-        if operation == Operation::Unload {
-            self.tell(Event::BeforeUnload { version: number });
-            self.tell_all();
-        }
-        self.context.version = number;
-        self.context.next_version = self.machine.next();
-        let Some(at) = self.versions.iter().position(|version| version.number() == number) else {
-            return Answer::Faulted;
-        };
-        let result = self.versions[at].call(&mut self.context, operation);
-        let answer = self.called(number, operation, result);
-        if matches!(answer, Answer::Returned(value) if value >= 0) {
-            self.worked(number, operation);
-        }
-        answer
-    }
-
-    fn worked(&mut self, number: u32, operation: Operation) {
-        match operation {
-            Operation::Load => {
-                let took = self.preparing_since.elapsed();
-                self.context.failure = FailureCode::NONE;
-                // The one that runs stands last.
-                if let Some(at) = self.versions.iter().position(|v| v.number() == number) {
-                    let version = self.versions.remove(at);
-                    self.versions.push(version);
-                }
-                match self.transfer.take() {
-                    Some((0, _)) => self.tell(Event::Loaded { version: number, took }),
-                    Some((from, state)) => {
-                        self.tell(Event::Reloaded { version: number, from, took, state });
-                    }
-                    // It was here before, and its return has been told.
-                    None => {}
-                }
-            }
-            Operation::Step => {
-                self.steps += 1;
-                self.context.last_working_version = number;
-            }
-            Operation::Unload | Operation::Close => {}
-        }
-    }
-
-    /// Takes note of how a call went.
-    fn called(&mut self, number: u32, operation: Operation, result: Result<i32, Fault>) -> Answer {
-        self.called = Some(number);
-        let (answer, cause) = match result {
-            Ok(value) if value >= 0 => return Answer::Returned(value),
-            Ok(value) => (Answer::Returned(value), Cause::Returned(value)),
-            Err(fault) => (Answer::Faulted, Cause::Fault(Box::new(fault))),
-        };
-        let place = match (&cause, self.find(number)) {
-            (Cause::Fault(fault), Some(version)) => version.place_of(fault),
-            _ => None,
-        };
-        self.transfer = None;
-        self.fail(Failure { version: number, during: operation.into(), cause, place });
-        answer
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        let code = failure.code();
-        self.failed = Some(code);
-        self.context.failure = code;
-        self.tell(Event::Fault(failure));
-    }
-
-    fn carry(&mut self, from: Option<u32>, to: u32) -> Answer {
-        let Some(to) = self.versions.iter().position(|version| version.number() == to) else {
-            return Answer::Done;
-        };
-        let from = from.and_then(|from| self.versions.iter().position(|v| v.number() == from));
-        let Some(from) = from else {
-            self.transfer = Some((0, StateReport::default()));
-            return Answer::Done;
-        };
-        let target = &self.versions[to];
-        let others = others(&self.versions, &self.lingering, target);
-        let exits = sys::take_exits(target.range());
-        let mut carried = state::carry(
-            self.options.state,
-            &self.versions[from],
-            target,
-            &others,
-            self.options.search_limit,
-            &mut self.spare,
-            |place| target.destroy_fresh(&exits, place),
-        );
-        sys::return_exits(exits);
-        let number = self.versions[from].number();
-        carried.reach.merge(self.relink_userdata(to));
-        self.versions[from].gave_away(carried.sources);
-        self.versions[to].received(carried.targets);
-        self.versions[to].set_reach(carried.reach);
-        self.versions[to].set_renewed(carried.renewed);
-        self.transfer = Some((number, carried.report));
-        Answer::Done
-    }
-
-    fn revert(&mut self, number: u32) -> Answer {
-        let from = self.called.unwrap_or(number);
-        self.context.version = number;
-        self.transfer = None;
-        if let Some(to) = self.versions.iter().position(|version| version.number() == number) {
-            let target = &self.versions[to];
-            let others = others(&self.versions, &self.lingering, target);
-            let mut reach = state::relink(target, &others, self.options.search_limit);
-            reach.merge(self.relink_userdata(to));
-            // What they share is destroyed once, by the one that has it last.
-            self.versions.iter_mut().for_each(Version::lets_go);
-            self.versions[to].takes_back();
-            self.versions[to].set_reach(reach);
-        }
-        self.tell(Event::RolledBack { version: number, from });
-        Answer::Done
-    }
-
-    /// The guest may have left a pointer to something of its own in the context.
-    fn relink_userdata(&self, to: usize) -> state::Reach {
-        let target = &self.versions[to];
-        let others = others(&self.versions, &self.lingering, target);
-        let start = (&raw const self.context.userdata).addr();
-        let range = start..start + size_of::<usize>();
-        state::relink_word(target, &others, range, "userdata", self.options.search_limit)
-    }
-
     fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }
@@ -544,15 +349,6 @@ impl std::fmt::Debug for Plugin {
             .field("steps", &self.steps)
             .finish_non_exhaustive()
     }
-}
-
-fn others<'a>(
-    versions: &'a [Version],
-    lingering: &'a [Version],
-    target: &Version,
-) -> Vec<&'a Version> {
-    let number = target.number();
-    versions.iter().chain(lingering).filter(|version| version.number() != number).collect()
 }
 
 /// Tells a mistaken path from a build that is merely bad.
