@@ -23,6 +23,11 @@ pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Op
             old.len() <= new.len() && old.iter().zip(&new).all(|(old, new)| old <= new)
         }
     };
+    if old.headerless || new.headerless {
+        return Some(format!(
+            "there are no section headers to find the state by, which the policy {policy:?} needs"
+        ));
+    }
     (!fits).then(|| {
         format!(
             "the state sections are {:x?} and were {:x?}, which the policy {policy:?} does not allow",
@@ -143,11 +148,14 @@ fn by_symbol(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<Mo
             .into_iter()
             .map(|name| Refused { name, reason: several.to_owned() }),
     );
-    if new.headerless && !old.variables.is_empty() {
+    let lacking = [(new.headerless, "new"), (old.headerless, "old")];
+    if let Some((_, which)) = lacking.into_iter().find(|(headerless, _)| *headerless) {
         report.refused.push(Refused {
             name: crate::contract::STATE_SECTION.to_owned(),
-            reason: "the new build has no section headers, so its state cannot be found; keep them when stripping"
-                .to_owned(),
+            reason: format!(
+                "the {which} build has no section headers, so that its state cannot be found; keep \
+                 them when stripping"
+            ),
         });
     }
     moves
