@@ -12,3 +12,7 @@ mod pointers;
 mod unloading;
 mod cxx;
 mod snapshots;
+mod linkers;
+mod endurance;
+mod gdb;
+mod rust_guests;

@@ -467,10 +467,8 @@ fn renumbered_statics_of_functions_are_kept_or_refused_but_never_swapped() {
     let say = r#"say("%d %d", *f(), *g());"#;
     let other = "static int *h(void) { static int CR_STATE k = 3; return &k; }";
     let another = "static int *h(void) { static int CR_STATE n = 3; return &n; }";
-    let g_with_more =
-        "static int *g(void) { static int CR_STATE k = 4; static int CR_STATE n = 2; k++; return &n; }";
-    let f_with_more =
-        "static int *f(void) { static int CR_STATE n = 1; static int CR_STATE k = 4; k++; return &n; }";
+    let g_with_more = "static int *g(void) { static int CR_STATE k = 4; static int CR_STATE n = 2; k++; return &n; }";
+    let f_with_more = "static int *f(void) { static int CR_STATE n = 1; static int CR_STATE k = 4; k++; return &n; }";
     let changes = [
         format!("{G} {F}"),
         format!("{F} {other} {G}"),
