@@ -81,7 +81,8 @@ pub(super) fn check(
     while page < end {
         let next = page.saturating_add(PAGE);
         let bytes = data.get(page..next.min(data.len())).unwrap_or_default();
-        if !bytes.is_empty() && is_zero(bytes) {
+        // The few bytes of a table's end that lie in the file's last page may be.
+        if bytes.len() > MAYBE_ZERO && is_zero(bytes) {
             return Err(zero(page));
         }
         page = next;
@@ -108,5 +109,6 @@ const PAGE: usize = 4096;
 
 const ZEROS: [u8; PAGE] = [0; PAGE];
 
-/// A symbol table's first entry is all zeros, and it may be the only one.
+/// A symbol table's first entry is all zeros, and it may be the only one; so may be the end of the last section header
+/// (`sh_link`, `sh_info`, `sh_addralign`, `sh_entsize`).
 const MAYBE_ZERO: usize = 24;
