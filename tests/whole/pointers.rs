@@ -461,9 +461,10 @@ static struct thing *make(void) { struct thing *thing = calloc(1, sizeof *thing)
                 assert_eq!(scene.step(&mut plugin), said);
             }
         };
-        // In the heap of the first thread, and in that of another.
-        run();
+        // In the heap of another thread, which is gone before the images come to lie where its stack still says, and
+        // in that of this one.
         std::thread::scope(|scope| scope.spawn(run).join().unwrap());
+        run();
     });
 }
 
