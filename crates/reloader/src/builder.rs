@@ -52,6 +52,9 @@ pub enum StatePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Watch {
     /// The operating system tells; where it cannot, as `Poll` every 100 ms.
+    ///
+    /// It tells of the file, of the directory it lies in, and of symbolic links on the way; that a directory further up
+    /// was exchanged for another is found with the next [`Plugin::check`].
     #[default]
     Notify,
     /// The file is looked at when this much time has passed since the last look.

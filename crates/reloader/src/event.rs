@@ -79,6 +79,8 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// The image can never be loaded.
     BadImage,
+    /// The image is not whole, and has not changed for a while; it is waited for all the same.
+    Incomplete,
     /// The dynamic loader refused it: a library or a symbol is missing.
     Loader,
     /// The state policy does not allow it.

@@ -2,12 +2,13 @@
 //!
 //! The operating system's notifications only set a flag, so that a step without news costs one atomic load; whether
 //! there really is another build is then asked of the file itself. Watched are the directories in which the path, or a
-//! symbolic link on the way, has an entry: a linker replaces the file, and a watch on the file would go with it.
+//! symbolic link on the way, has an entry: a linker replaces the file, and a watch on the file would go with it. The
+//! directories further up are not: whatever goes on in them would wake the watcher.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
@@ -21,22 +22,16 @@ pub(crate) struct Notice {
     news: Arc<AtomicBool>,
     path: PathBuf,
     watcher: Option<RecommendedWatcher>,
+    /// The directories that are watched.
     watched: BTreeSet<PathBuf>,
+    /// The entries in them whose changes are news; shared with the watcher's thread.
+    entries: Arc<RwLock<BTreeSet<PathBuf>>>,
     /// Looking is also due by time: the system does not tell, or something is awaited that it would not tell.
     timer: Option<Timer>,
     /// The timer that the host asked for, or that a missing watch makes necessary.
     resting: Option<Duration>,
-    awaited: Awaited,
-}
-
-/// What is awaited that the system would not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
-    Nothing,
-    /// The end of the writing of a build.
-    Completion,
-    /// Something that a build misses, wherever it may appear.
-    Missing,
+    /// When something is awaited that the system would not tell.
+    awaited: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -47,10 +42,6 @@ struct Timer {
 
 /// How often the file is looked at where the system does not tell.
 const FALLBACK: Duration = Duration::from_millis(100);
-/// How often while a build is being written.
-const AWAITING: Duration = Duration::from_millis(5);
-/// How often while a build misses something; each look copies the build.
-const MISSING: Duration = Duration::from_secs(1);
 /// How many symbolic links are followed (the kernel's own limit).
 const LINKS: usize = 40;
 
@@ -58,7 +49,9 @@ impl Notice {
     /// The first look is due at once.
     pub(crate) fn new(path: &Path, watch: Watch) -> Self {
         let news = Arc::new(AtomicBool::new(true));
-        let watcher = (watch == Watch::Notify).then(|| watcher(Arc::clone(&news)).ok()).flatten();
+        let entries = Arc::new(RwLock::new(BTreeSet::new()));
+        let watcher = || watcher(Arc::clone(&news), Arc::clone(&entries)).ok();
+        let watcher = (watch == Watch::Notify).then(watcher).flatten();
         let resting = match watch {
             Watch::Poll(every) => Some(every),
             Watch::Notify if watcher.is_none() => Some(FALLBACK),
@@ -69,9 +62,10 @@ impl Notice {
             path: path.to_owned(),
             watcher,
             watched: BTreeSet::new(),
+            entries,
             timer: None,
             resting,
-            awaited: Awaited::Nothing,
+            awaited: None,
         };
         notice.restart_timer();
         notice
@@ -88,51 +82,48 @@ impl Notice {
         self.news.store(true, Ordering::Release);
     }
 
-    /// The file is about to be looked at: what happens from here on is news again.
-    pub(crate) fn looking(&mut self) {
-        self.news.store(false, Ordering::Release);
+    /// The file is about to be looked at: what happens from here on is news again. Says whether the look was asked for
+    /// or is only due by time.
+    pub(crate) fn looking(&mut self) -> bool {
+        let told = self.news.swap(false, Ordering::AcqRel);
         if self.watcher.is_some() {
             let all = self.rearm();
             self.resting = (!all).then_some(FALLBACK);
         }
         self.restart_timer();
+        told
     }
 
-    /// Says what has come of the look.
-    pub(crate) fn looked(&mut self, awaited: Awaited) {
+    /// Another look is wanted after this time, if the system tells of nothing before.
+    pub(crate) fn look_after(&mut self, awaited: Option<Duration>) {
         self.awaited = awaited;
         self.restart_timer();
     }
 
     fn restart_timer(&mut self) {
-        let wanted = match self.awaited {
-            Awaited::Nothing => None,
-            Awaited::Completion => Some(AWAITING),
-            Awaited::Missing => Some(MISSING),
-        };
-        let every = self.resting.into_iter().chain(wanted).min();
+        let every = self.resting.into_iter().chain(self.awaited).min();
         self.timer = every.map(|every| Timer { every, last: Instant::now() });
     }
 
-    /// Watches what is to be watched by now; false where something cannot be.
+    /// Watches what is to be watched by now; false where the directory that the file lies in cannot be.
     fn rearm(&mut self) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let wanted = directories(&self.path);
+        let entries = entries(&self.path);
+        let wanted: BTreeSet<PathBuf> =
+            entries.iter().filter_map(|entry| Some(entry.parent()?.to_owned())).collect();
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
         for old in self.watched.difference(&wanted) {
             // It may be gone already.
             drop(watcher.unwatch(old));
         }
-        let mut all = true;
+        // A directory that was removed and made again needs a new watch, and only asking tells.
         self.watched = wanted
             .into_iter()
-            .filter(|directory| {
-                // A directory that was removed and made again needs a new watch, and only asking tells.
-                let watched = watcher.watch(directory, RecursiveMode::NonRecursive).is_ok();
-                all &= watched;
-                watched
-            })
+            .filter(|directory| watcher.watch(directory, RecursiveMode::NonRecursive).is_ok())
             .collect();
-        all && !self.watched.is_empty()
+        let file = std::fs::canonicalize(&self.path);
+        let home = file.as_deref().ok().and_then(Path::parent);
+        home.is_some_and(|home| self.watched.contains(home))
     }
 }
 
@@ -142,21 +133,38 @@ impl Timer {
     }
 }
 
-fn watcher(news: Arc<AtomicBool>) -> notify::Result<RecommendedWatcher> {
+fn watcher(
+    news: Arc<AtomicBool>,
+    entries: Arc<RwLock<BTreeSet<PathBuf>>>,
+) -> notify::Result<RecommendedWatcher> {
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let read_only = event.is_ok_and(|event| match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
-            EventKind::Access(_) => true,
-            _ => false,
-        });
-        if !read_only {
+        let told = match event {
+            Ok(event) => {
+                let entries = entries.read().unwrap_or_else(PoisonError::into_inner);
+                !is_reading(event.kind) && event.paths.iter().any(|path| decides(&entries, path))
+            }
+            // Something was missed.
+            Err(_) => true,
+        };
+        if told {
             news.store(true, Ordering::Release);
         }
     })
 }
 
-/// The directories whose entries decide which file `path` is.
-fn directories(path: &Path) -> BTreeSet<PathBuf> {
+fn is_reading(kind: EventKind) -> bool {
+    let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    matches!(kind, EventKind::Access(_)) && kind != written
+}
+
+/// Whether what happened to `path` may concern the file: it is one of the entries, lies beside one, where a library may
+/// lie that it needs, or is the directory itself.
+fn decides(entries: &BTreeSet<PathBuf>, path: &Path) -> bool {
+    entries.iter().any(|entry| entry.parent() == path.parent() || entry.parent() == Some(path))
+}
+
+/// The directory entries that decide which file `path` is: its own, and those of the links on the way.
+fn entries(path: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut links = 0;
     let mut whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -174,7 +182,7 @@ fn directories(path: &Path) -> BTreeSet<PathBuf> {
                 continue;
             }
             if let Ok(target) = std::fs::read_link(&walked) {
-                found.insert(parent.clone());
+                found.insert(walked);
                 links += 1;
                 if links > LINKS {
                     return found;
@@ -183,9 +191,7 @@ fn directories(path: &Path) -> BTreeSet<PathBuf> {
                 continue 'again;
             }
         }
-        if let Some(parent) = walked.parent() {
-            found.insert(parent.to_owned());
-        }
+        found.insert(walked);
         return found;
     }
 }
@@ -196,15 +202,25 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn every_link_on_the_way_is_watched_where_it_stands() {
+    fn every_link_on_the_way_counts_where_it_stands() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         std::fs::create_dir_all(root.join("releases/5")).unwrap();
         std::fs::write(root.join("releases/5/lib.so.1"), b"").unwrap();
         std::os::unix::fs::symlink("lib.so.1", root.join("releases/5/lib.so")).unwrap();
         std::os::unix::fs::symlink("releases/5", root.join("current")).unwrap();
-        let found = directories(&root.join("current/lib.so"));
-        assert_eq!(found, BTreeSet::from([root.clone(), root.join("releases/5")]));
+        let found = entries(&root.join("current/lib.so"));
+        let wanted = ["current", "releases/5/lib.so", "releases/5/lib.so.1"];
+        assert_eq!(found, wanted.into_iter().map(|entry| root.join(entry)).collect());
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_no_news() {
+        let entries = BTreeSet::from([PathBuf::from("/a/b/lib.so")]);
+        let decides = |path: &str| decides(&entries, Path::new(path));
+        assert!(decides("/a/b/lib.so") && decides("/a/b"));
+        assert!(decides("/a/b/libneeded.so"), "it lies beside the file");
+        assert!(!decides("/a/c") && !decides("/a") && !decides("/a/c/lib.so"));
     }
 
     #[cfg(unix)]
@@ -213,6 +229,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("b", root.path().join("a")).unwrap();
         std::os::unix::fs::symlink("a", root.path().join("b")).unwrap();
-        assert!(!directories(&root.path().join("a")).is_empty());
+        assert!(!entries(&root.path().join("a")).is_empty());
     }
 }

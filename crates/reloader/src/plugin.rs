@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crash_guard::{Fault, Installed};
 
@@ -49,8 +49,8 @@ pub struct Plugin {
     stage: Arc<Stage>,
     /// The build that was looked at last.
     seen: Option<Identity>,
-    /// It may become loadable without changing itself: the loader missed something.
-    seen_wants: bool,
+    /// When it is to be looked at again, although it has not changed itself.
+    retry: Option<Retry>,
     /// The refusal that was told last.
     refused: Option<Refusal>,
     known_bad: Vec<Digest>,
@@ -79,6 +79,19 @@ pub enum Step {
     Failed(FailureCode),
     /// No version can run; a build that can is loaded when it is there.
     Idle,
+}
+
+/// A build that may become loadable without any notice of it.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    after: Duration,
+    since: Instant,
+}
+
+impl Retry {
+    fn is_due(&self) -> bool {
+        self.since.elapsed() >= self.after
+    }
 }
 
 /// How a version came to be loaded.
@@ -138,7 +151,7 @@ impl Plugin {
             caller: Caller::new(options.deadline),
             stage,
             seen: None,
-            seen_wants: false,
+            retry: None,
             refused: None,
             known_bad: Vec::new(),
             on_event,
@@ -300,13 +313,15 @@ impl Plugin {
 
     /// Asks the file itself whether it is another than the last one looked at.
     fn is_new_build(&mut self) -> bool {
-        self.notice.looking();
-        match std::fs::metadata(&self.path) {
-            // Gone for the moment, or something else in its place; its return is news.
-            Ok(metadata) if !metadata.is_file() => false,
-            Err(_) => false,
-            Ok(metadata) => self.seen_wants || self.seen != Some(sys::identity(&metadata)),
-        }
+        let told = self.notice.looking();
+        let Ok(metadata) = std::fs::metadata(&self.path) else {
+            // Gone for the moment; its return is news.
+            return false;
+        };
+        // Something else may be in its place for the moment.
+        metadata.is_file()
+            && (self.seen != Some(sys::identity(&metadata))
+                || self.retry.as_ref().is_some_and(|retry| told || retry.is_due()))
     }
 
     fn tell(&mut self, event: Event) {

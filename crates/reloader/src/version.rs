@@ -55,8 +55,10 @@ pub(crate) struct Version {
 /// Why a build did not become a version.
 #[derive(Debug)]
 pub(crate) enum Unready {
-    /// It is still being written.
+    /// Somebody is just writing it.
     BeingWritten,
+    /// It is not whole, for the reason given; the build as it was seen.
+    Incomplete(String, Identity),
     /// It cannot be loaded; the build as it was seen.
     Refused(RefusalKind, String, Option<Identity>),
     /// It faulted.
@@ -450,7 +452,9 @@ impl Checked {
         let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
         let image = match verdict(&bytes, &expected) {
             Verdict::Complete(image) => image,
-            Verdict::Incomplete(_) => return Err(Unready::BeingWritten),
+            Verdict::Incomplete(reason) => {
+                return Err(Unready::Incomplete(reason.to_string(), identity));
+            }
             Verdict::Unloadable(reason) => {
                 return Err(refused(RefusalKind::BadImage, reason.to_string()));
             }

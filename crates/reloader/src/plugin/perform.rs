@@ -1,18 +1,24 @@
 //! The actions that the state machine asks for, performed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crash_guard::Fault;
 
-use super::{Arrival, Plugin};
+use super::{Arrival, Plugin, Retry};
 use crate::contract::{FailureCode, Operation};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Outcome};
-use crate::notice::Awaited;
 use crate::stage::Identity;
 use crate::state;
 use crate::sys;
 use crate::version::{Loading, Unready, Version};
+
+/// How soon a build is looked at again that is being written.
+const WRITING: Duration = Duration::from_millis(5);
+/// How far that grows while the build stays as it is; from then on it is said that it is waited for.
+const PATIENCE: Duration = Duration::from_millis(640);
+/// How soon a build is looked at again that misses something; each look copies the build.
+const MISSING: Duration = Duration::from_secs(1);
 
 impl Plugin {
     /// Does what the machine says until the request is finished.
@@ -49,13 +55,8 @@ impl Plugin {
             running.and_then(|running| state::refusal(policy, running.state(), new))
         };
         let result = Version::prepare(&loading, spare, accept);
-        self.notice.looked(match &result {
-            Err(Unready::BeingWritten) => Awaited::Completion,
-            Err(Unready::Refused(RefusalKind::Loader, ..)) => Awaited::Missing,
-            _ => Awaited::Nothing,
-        });
-        let wanted = std::mem::take(&mut self.seen_wants);
-        match result {
+        let before = self.retry.take();
+        let answer = match result {
             Ok(version) => {
                 self.seen = Some(version.identity());
                 self.versions.push(version);
@@ -65,18 +66,27 @@ impl Plugin {
                 self.seen = None;
                 Answer::NotReady
             }
+            Err(Unready::Incomplete(reason, identity)) => {
+                let same = before.filter(|_| self.seen == Some(identity));
+                let after = same.map_or(WRITING, |before| (before.after * 2).min(PATIENCE));
+                self.seen = Some(identity);
+                self.retry_after(after);
+                if after == PATIENCE {
+                    self.refuse(Refusal { version: number, kind: RefusalKind::Incomplete, reason });
+                }
+                Answer::NotReady
+            }
             Err(Unready::Refused(kind, reason, identity)) => {
                 let identity = identity.or_else(|| self.identity_now());
-                let again = wanted && self.seen == identity;
-                self.seen = identity;
-                // What it misses may appear; until then it is the same refusal.
-                self.seen_wants = kind == RefusalKind::Loader;
-                let refusal = Refusal { version: number, kind, reason };
-                if !again || self.refused.as_ref() != Some(&refusal) {
-                    self.tell(Event::Refused(refusal.clone()));
+                if before.is_none() || self.seen != identity {
+                    self.refused = None;
                 }
-                self.refused = Some(refusal);
-                self.context.failure = FailureCode::BAD_IMAGE;
+                self.seen = identity;
+                // What it misses may appear, or the disk get room; until then it is the same refusal.
+                if matches!(kind, RefusalKind::Loader | RefusalKind::Staging) {
+                    self.retry_after(MISSING);
+                }
+                self.refuse(Refusal { version: number, kind, reason });
                 Answer::NotReady
             }
             Err(Unready::Faulted(failure, identity, digest)) => {
@@ -85,6 +95,22 @@ impl Plugin {
                 self.fail(*failure);
                 Answer::Broken
             }
+        };
+        let writing = self.seen.is_none().then_some(WRITING);
+        self.notice.look_after(self.retry.map(|retry| retry.after).or(writing));
+        answer
+    }
+
+    fn retry_after(&mut self, after: Duration) {
+        self.retry = Some(Retry { after, since: Instant::now() });
+    }
+
+    /// Tells a refusal, unless it is the one that was told last.
+    fn refuse(&mut self, refusal: Refusal) {
+        self.context.failure = FailureCode::BAD_IMAGE;
+        if self.refused.as_ref() != Some(&refusal) {
+            self.tell(Event::Refused(refusal.clone()));
+            self.refused = Some(refusal);
         }
     }
 
