@@ -96,8 +96,12 @@ impl Bench {
     /// The mappings that come from copies.
     pub fn mappings(&self) -> Vec<String> {
         let copies = self.temporary.path().to_str().unwrap();
-        let maps = String::from_utf8_lossy(&fs::read("/proc/self/maps").unwrap());
-        maps.lines().filter(|line| line.contains(copies)).map(str::to_owned).collect()
+        let maps = fs::read("/proc/self/maps").unwrap();
+        String::from_utf8_lossy(&maps)
+            .lines()
+            .filter(|line| line.contains(copies))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
