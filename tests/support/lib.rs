@@ -18,3 +18,8 @@ pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
 pub use tool::{Tool, tool};
 pub use written::write;
+
+/// The README's examples compile, and those that can run do.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
