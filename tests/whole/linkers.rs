@@ -170,10 +170,11 @@ fn with_hidden_symbols_and_a_static_runtime() {
 /// A guest with no names but those it exports; its state is one whole.
 #[test]
 fn stripped_guests_keep_a_state_of_the_same_size_and_refuse_another() {
-    for linker in LINKERS {
-        let guest = |number: i32, more: &str, step: &str| {
-            Build::c(format!(
-                r#"{PEN}
+    apart(|| {
+        for linker in LINKERS {
+            let guest = |number: i32, more: &str, step: &str| {
+                Build::c(format!(
+                    r#"{PEN}
 static int CR_STATE count = 10; {more}
 char front[{}] = {{1}};
 CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
@@ -181,35 +182,36 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
     if (operation == CR_STEP) {{ say("%d", ++count); {step} }}
     return 0;
 }}"#,
-                1000 * number
-            ))
-            .flag("-s")
-            .flag(format!("-fuse-ld={linker}"))
-        };
-        let paper = Paper::new();
-        let bench = Bench::with(&guest(1, "", ""));
-        let (mut plugin, seen) = bench.open();
-        paper.give_to(&mut plugin);
-        assert_eq!(plugin.step(), Step::Ran(0));
-        bench.put(&guest(2, "", ""));
-        assert_eq!(plugin.step(), Step::Ran(0));
-        assert_eq!(paper.take(), "1112", "{linker}");
-        bench.put(&guest(3, "", "__builtin_trap();"));
-        assert!(matches!(plugin.step(), Step::Failed(_)));
-        assert_eq!(plugin.step(), Step::Ran(0));
-        assert_eq!(paper.take(), "1313", "{linker}");
-        seen.forget();
-        bench.put(&guest(4, "static int CR_STATE more = 4;", "more++;"));
-        assert_eq!(plugin.step(), Step::Ran(0));
-        assert_eq!(paper.take(), "11", "{linker}");
-        let report = seen.take().into_iter().find_map(|event| match event {
-            Event::Reloaded { state, .. } => Some(state),
-            _ => None,
-        });
-        let report = report.unwrap();
-        assert_eq!(report.refused.len(), 1, "{linker}: {report}");
-        assert!(report.refused[0].reason.contains("stripped"), "{report}");
-    }
+                    1000 * number
+                ))
+                .flag("-s")
+                .flag(format!("-fuse-ld={linker}"))
+            };
+            let paper = Paper::new();
+            let bench = Bench::with(&guest(1, "", ""));
+            let (mut plugin, seen) = bench.open();
+            paper.give_to(&mut plugin);
+            assert_eq!(plugin.step(), Step::Ran(0));
+            bench.put(&guest(2, "", ""));
+            assert_eq!(plugin.step(), Step::Ran(0));
+            assert_eq!(paper.take(), "1112", "{linker}");
+            bench.put(&guest(3, "", "__builtin_trap();"));
+            assert!(matches!(plugin.step(), Step::Failed(_)));
+            assert_eq!(plugin.step(), Step::Ran(0));
+            assert_eq!(paper.take(), "1313", "{linker}");
+            seen.forget();
+            bench.put(&guest(4, "static int CR_STATE more = 4;", "more++;"));
+            assert_eq!(plugin.step(), Step::Ran(0));
+            assert_eq!(paper.take(), "11", "{linker}");
+            let report = seen.take().into_iter().find_map(|event| match event {
+                Event::Reloaded { state, .. } => Some(state),
+                _ => None,
+            });
+            let report = report.unwrap();
+            assert_eq!(report.refused.len(), 1, "{linker}: {report}");
+            assert!(report.refused[0].reason.contains("stripped"), "{report}");
+        }
+    });
 }
 
 /// The image without its table of sections, as extreme strippers leave it.
@@ -222,55 +224,59 @@ fn headerless(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn without_section_headers_a_guest_runs_and_it_is_said_that_its_state_cannot_be_found() {
-    let whole = |number: i32| build(false, "gcc", &[], number, "").bytes();
-    let cases: [(&str, Vec<u8>, Vec<u8>); 3] = [
-        ("the new one", whole(1), headerless(whole(2))),
-        ("the old one", headerless(whole(1)), whole(2)),
-        ("both", headerless(whole(1)), headerless(whole(2))),
-    ];
-    for (which, first, second) in cases {
-        let paper = Paper::new();
-        let bench = Bench::new();
-        bench.put_bytes(&first);
-        let (mut plugin, seen) = bench.open();
-        paper.give_to(&mut plugin);
-        assert_eq!(plugin.step(), Step::Ran(0));
-        assert_eq!(plugin.step(), Step::Ran(0));
-        drop(paper.take());
-        bench.put_bytes(&second);
-        assert_eq!(plugin.step(), Step::Ran(0), "{which}: {:?}", seen.take());
-        assert_eq!(paper.take(), "1001 3 6 1 2", "{which}");
-        let report = seen.take().into_iter().find_map(|event| match event {
-            Event::Reloaded { state, .. } => Some(state),
-            _ => None,
-        });
-        let report = report.unwrap();
-        assert!(!report.is_whole(), "{which}: {report}");
-        let said = report.refused.iter().any(|one| one.reason.contains("no section headers"));
-        assert!(said, "{which}: {report}");
-    }
+    apart(|| {
+        let whole = |number: i32| build(false, "gcc", &[], number, "").bytes();
+        let cases: [(&str, Vec<u8>, Vec<u8>); 3] = [
+            ("the new one", whole(1), headerless(whole(2))),
+            ("the old one", headerless(whole(1)), whole(2)),
+            ("both", headerless(whole(1)), headerless(whole(2))),
+        ];
+        for (which, first, second) in cases {
+            let paper = Paper::new();
+            let bench = Bench::new();
+            bench.put_bytes(&first);
+            let (mut plugin, seen) = bench.open();
+            paper.give_to(&mut plugin);
+            assert_eq!(plugin.step(), Step::Ran(0));
+            assert_eq!(plugin.step(), Step::Ran(0));
+            drop(paper.take());
+            bench.put_bytes(&second);
+            assert_eq!(plugin.step(), Step::Ran(0), "{which}: {:?}", seen.take());
+            assert_eq!(paper.take(), "1001 3 6 1 2", "{which}");
+            let report = seen.take().into_iter().find_map(|event| match event {
+                Event::Reloaded { state, .. } => Some(state),
+                _ => None,
+            });
+            let report = report.unwrap();
+            assert!(!report.is_whole(), "{which}: {report}");
+            let said = report.refused.iter().any(|one| one.reason.contains("no section headers"));
+            assert!(said, "{which}: {report}");
+        }
+    });
 }
 
 #[test]
 fn without_section_headers_a_policy_for_like_sections_refuses() {
-    for policy in [StatePolicy::Identical, StatePolicy::SameSize, StatePolicy::Fits] {
-        let whole = |number: i32| build(false, "gcc", &[], number, "").bytes();
-        for (first, second) in [
-            (whole(1), headerless(whole(1))),
-            (headerless(whole(1)), whole(1)),
-            (headerless(whole(1)), headerless(whole(1))),
-        ] {
-            let bench = Bench::new();
-            bench.put_bytes(&first);
-            let (mut plugin, seen) = bench.open_with(|builder| builder.state(policy));
-            assert_eq!(plugin.step(), Step::Ran(0));
-            bench.put_bytes(&second);
-            assert_eq!(plugin.step(), Step::Ran(0));
-            let refused = seen.take().into_iter().any(|event| {
+    apart(|| {
+        for policy in [StatePolicy::Identical, StatePolicy::SameSize, StatePolicy::Fits] {
+            let whole = |number: i32| build(false, "gcc", &[], number, "").bytes();
+            for (first, second) in [
+                (whole(1), headerless(whole(1))),
+                (headerless(whole(1)), whole(1)),
+                (headerless(whole(1)), headerless(whole(1))),
+            ] {
+                let bench = Bench::new();
+                bench.put_bytes(&first);
+                let (mut plugin, seen) = bench.open_with(|builder| builder.state(policy));
+                assert_eq!(plugin.step(), Step::Ran(0));
+                bench.put_bytes(&second);
+                assert_eq!(plugin.step(), Step::Ran(0));
+                let refused = seen.take().into_iter().any(|event| {
                 matches!(event, Event::Refused(refusal) if refusal.kind == RefusalKind::State)
             });
-            assert!(refused, "{policy:?}");
-            assert_eq!(plugin.version(), Some(1));
+                assert!(refused, "{policy:?}");
+                assert_eq!(plugin.version(), Some(1));
+            }
         }
-    }
+    });
 }

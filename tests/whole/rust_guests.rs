@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use reloader::{Cause, Event, FaultKind, Memory, Step};
-use reloader_tests::Bench;
+use reloader_tests::{Bench, apart};
 
 /// The library that cargo makes of this source, once for all test runs.
 fn library(source: &str) -> Vec<u8> {
@@ -68,120 +68,130 @@ reload_main! {{
 
 #[test]
 fn a_guest_in_rust_keeps_its_state_across_reloads() {
-    let bench = Bench::new();
-    bench.put_bytes(&counter(1, ""));
-    let (mut plugin, seen) = bench.open();
-    assert_eq!(plugin.step(), Step::Ran(1101), "{:?}", seen.take());
-    assert_eq!(plugin.step(), Step::Ran(1202));
-    for build in 2..5 {
-        bench.put_bytes(&counter(build, ""));
-        assert_eq!(plugin.step(), Step::Ran(1000 * build + 101 + build), "{:?}", seen.take());
-    }
-    for event in seen.take() {
-        if let Event::Reloaded { state, .. } = event {
-            assert!(state.is_whole(), "{state}");
-            assert_eq!(state.carried.len(), 1, "{state}");
+    apart(|| {
+        let bench = Bench::new();
+        bench.put_bytes(&counter(1, ""));
+        let (mut plugin, seen) = bench.open();
+        assert_eq!(plugin.step(), Step::Ran(1101), "{:?}", seen.take());
+        assert_eq!(plugin.step(), Step::Ran(1202));
+        for build in 2..5 {
+            bench.put_bytes(&counter(build, ""));
+            assert_eq!(plugin.step(), Step::Ran(1000 * build + 101 + build), "{:?}", seen.take());
         }
-    }
-    plugin.close();
+        for event in seen.take() {
+            if let Event::Reloaded { state, .. } = event {
+                assert!(state.is_whole(), "{state}");
+                assert_eq!(state.carried.len(), 1, "{state}");
+            }
+        }
+        plugin.close();
+    });
 }
 
 #[test]
 fn a_panic_is_a_negative_answer_and_the_version_before_takes_over() {
-    let bench = Bench::new();
-    bench.put_bytes(&counter(1, ""));
-    let (mut plugin, seen) = bench.open();
-    assert_eq!(plugin.step(), Step::Ran(1101));
-    bench.put_bytes(&counter(2, r#"if words.len() == 10 { panic!("on purpose"); }"#));
-    seen.forget();
-    assert!(matches!(plugin.step(), Step::Failed(_)));
-    let faults: Vec<_> = seen
-        .take()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Fault(failure) => Some(failure),
-            _ => None,
-        })
-        .collect();
-    let [failure] = faults.as_slice() else { panic!("{faults:?}") };
-    assert!(matches!(failure.cause, Cause::Returned(value) if value < 0), "{failure}");
-    assert_eq!(plugin.version(), Some(1));
-    assert_eq!(plugin.step(), Step::Ran(1202));
-    bench.put_bytes(&counter(3, ""));
-    assert_eq!(plugin.step(), Step::Ran(3103));
+    apart(|| {
+        let bench = Bench::new();
+        bench.put_bytes(&counter(1, ""));
+        let (mut plugin, seen) = bench.open();
+        assert_eq!(plugin.step(), Step::Ran(1101));
+        bench.put_bytes(&counter(2, r#"if words.len() == 10 { panic!("on purpose"); }"#));
+        seen.forget();
+        assert!(matches!(plugin.step(), Step::Failed(_)));
+        let faults: Vec<_> = seen
+            .take()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Fault(failure) => Some(failure),
+                _ => None,
+            })
+            .collect();
+        let [failure] = faults.as_slice() else { panic!("{faults:?}") };
+        assert!(matches!(failure.cause, Cause::Returned(value) if value < 0), "{failure}");
+        assert_eq!(plugin.version(), Some(1));
+        assert_eq!(plugin.step(), Step::Ran(1202));
+        bench.put_bytes(&counter(3, ""));
+        assert_eq!(plugin.step(), Step::Ran(3103));
+    });
 }
 
 #[test]
 fn a_fault_of_a_guest_in_rust_is_survived() {
-    let bench = Bench::new();
-    bench.put_bytes(&counter(1, ""));
-    let (mut plugin, _) = bench.open();
-    assert_eq!(plugin.step(), Step::Ran(1101));
-    for (build, crash) in [
-        (2, "std::process::abort();"),
-        (3, "unsafe { *std::ptr::without_provenance_mut::<u8>(16) = 1 };"),
-    ] {
-        bench.put_bytes(&counter(build, crash));
-        assert!(matches!(plugin.step(), Step::Failed(_)));
-        assert!(matches!(plugin.step(), Step::Ran(_)));
-        assert_eq!(plugin.version(), Some(1));
-    }
+    apart(|| {
+        let bench = Bench::new();
+        bench.put_bytes(&counter(1, ""));
+        let (mut plugin, _) = bench.open();
+        assert_eq!(plugin.step(), Step::Ran(1101));
+        for (build, crash) in [
+            (2, "std::process::abort();"),
+            (3, "unsafe { *std::ptr::without_provenance_mut::<u8>(16) = 1 };"),
+        ] {
+            bench.put_bytes(&counter(build, crash));
+            assert!(matches!(plugin.step(), Step::Failed(_)));
+            assert!(matches!(plugin.step(), Step::Ran(_)));
+            assert_eq!(plugin.version(), Some(1));
+        }
+    });
 }
 
 /// Without the macro, and with an entry function that may unwind.
 #[test]
 fn a_panic_that_leaves_the_entry_function_is_caught() {
-    let plain = |body: &str| {
-        library(&format!(
-            r#"
+    apart(|| {
+        let plain = |body: &str| {
+            library(&format!(
+                r#"
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn cr_main(_: *mut u8, operation: i32) -> i32 {{
     if operation != 1 {{ return 0; }}
     {body}
 }}
 "#
-        ))
-    };
-    let bench = Bench::new();
-    bench.put_bytes(&plain("7"));
-    let (mut plugin, seen) = bench.open();
-    assert_eq!(plugin.step(), Step::Ran(7));
-    bench.put_bytes(&plain(r#"panic!("on purpose")"#));
-    seen.forget();
-    assert!(matches!(plugin.step(), Step::Failed(_)));
-    let kinds: Vec<FaultKind> = seen
-        .take()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Fault(failure) => match failure.cause {
-                Cause::Fault(fault) => Some(fault.kind),
+            ))
+        };
+        let bench = Bench::new();
+        bench.put_bytes(&plain("7"));
+        let (mut plugin, seen) = bench.open();
+        assert_eq!(plugin.step(), Step::Ran(7));
+        bench.put_bytes(&plain(r#"panic!("on purpose")"#));
+        seen.forget();
+        assert!(matches!(plugin.step(), Step::Failed(_)));
+        let kinds: Vec<FaultKind> = seen
+            .take()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Fault(failure) => match failure.cause {
+                    Cause::Fault(fault) => Some(fault.kind),
+                    _ => None,
+                },
                 _ => None,
-            },
-            _ => None,
-        })
-        .collect();
-    assert_eq!(kinds, [FaultKind::ForeignPanic]);
-    assert_eq!(plugin.step(), Step::Ran(7));
-    assert_eq!(plugin.version(), Some(1));
+            })
+            .collect();
+        assert_eq!(kinds, [FaultKind::ForeignPanic]);
+        assert_eq!(plugin.step(), Step::Ran(7));
+        assert_eq!(plugin.version(), Some(1));
+    });
 }
 
 #[test]
 fn old_images_of_guests_in_rust_go_or_it_is_said_why() {
-    let bench = Bench::new();
-    bench.put_bytes(&counter(1, ""));
-    let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
-    assert_eq!(plugin.step(), Step::Ran(1101));
-    bench.put_bytes(&counter(2, ""));
-    assert_eq!(plugin.step(), Step::Ran(2102));
-    let retired: Vec<_> = seen
-        .take()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Retired { version, memory } => Some((version, memory)),
-            _ => None,
-        })
-        .collect();
-    let [(1, memory)] = retired.as_slice() else { panic!("{retired:?}") };
-    let mapped = bench.mappings().iter().any(|line| line.contains(".v1-"));
-    assert_eq!(mapped, *memory != Memory::Unmapped, "{memory}");
+    apart(|| {
+        let bench = Bench::new();
+        bench.put_bytes(&counter(1, ""));
+        let (mut plugin, seen) = bench.open_with(|builder| builder.history(0));
+        assert_eq!(plugin.step(), Step::Ran(1101));
+        bench.put_bytes(&counter(2, ""));
+        assert_eq!(plugin.step(), Step::Ran(2102));
+        let retired: Vec<_> = seen
+            .take()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Retired { version, memory } => Some((version, memory)),
+                _ => None,
+            })
+            .collect();
+        let [(1, memory)] = retired.as_slice() else { panic!("{retired:?}") };
+        let mapped = bench.mappings().iter().any(|line| line.contains(".v1-"));
+        assert_eq!(mapped, *memory != Memory::Unmapped, "{memory}");
+    });
 }
