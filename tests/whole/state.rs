@@ -231,6 +231,31 @@ fn a_type_that_widened_and_an_array_that_grew_keep_what_fits_and_are_reported() 
     assert_eq!(back.report().resized.len(), 4);
 }
 
+/// With debug information a number stays the number that it is, whatever its new type's other bytes were.
+#[test]
+fn a_number_of_another_width_is_the_same_number_or_refused() {
+    let first = guest(
+        "typedef int number; static number CR_STATE n = 1; static unsigned CR_STATE u = 1; \
+         static float CR_STATE f = 1; static long CR_STATE narrow = 1; static long CR_STATE wide = 1; \
+         static int CR_STATE negative = 1; enum e { A } static CR_STATE e = A;",
+        "n = -5; u = 4000000000u; f = 1.5f; narrow = -7; wide = 1L << 40; negative = -1; e = A;",
+    );
+    let second = guest(
+        "static long CR_STATE n = -1; static long CR_STATE u = -1; static double CR_STATE f = 2; \
+         static short CR_STATE narrow = 2; static int CR_STATE wide = 2; \
+         static unsigned long CR_STATE negative = 2; static long CR_STATE e = -1;",
+        r#"say("%ld %ld %.1f %d %d %lu %ld", n, u, f, narrow, wide, negative, e);"#,
+    );
+    for compiler in ["gcc", "clang"] {
+        let [first, second] = [&first, &second].map(|build| build.clone().compiler(compiler));
+        let reloaded = reload(StatePolicy::BySymbol, &first, &second);
+        assert_eq!(reloaded.said, "-5 4000000000 1.5 -7 2 2 0", "{compiler}");
+        let mut refused = reloaded.refused();
+        refused.sort_unstable();
+        assert_eq!(refused, ["negative", "wide"], "{compiler}");
+    }
+}
+
 #[test]
 fn a_variable_that_moves_to_another_file_is_kept() {
     let first = guest("static int CR_STATE moving = 1;", r#"moving = 5; say("%d", moving);"#);

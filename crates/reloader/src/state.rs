@@ -3,10 +3,11 @@
 mod atlas;
 mod block;
 mod correlate;
+mod debug_info;
 mod heap;
-mod owners;
 mod relink;
 mod report;
+mod scalar;
 mod snapshot;
 mod transfer;
 mod variables;
@@ -16,5 +17,6 @@ pub use snapshot::Snapshot;
 
 pub(crate) use atlas::Atlas;
 pub(crate) use relink::{Reach, relink, relink_word};
+pub(crate) use scalar::Scalar;
 pub(crate) use transfer::{carry, refusal};
-pub(crate) use variables::StateMap;
+pub(crate) use variables::{StateMap, Variable};

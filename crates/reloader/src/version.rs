@@ -13,7 +13,7 @@ use crate::contract::{Context, Main, Operation};
 use crate::entry::Caller;
 use crate::event::{Cause, During, Failure, Memory, Place, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
-use crate::state::{Reach, StateMap};
+use crate::state::{Atlas, Reach, Scalar, StateMap, Variable};
 use crate::sys::{self, Exit, Handle, Opening, Registration, Spare};
 
 mod dependencies;
@@ -204,12 +204,21 @@ impl Version {
         self.caller.operate(self.main, context, operation)
     }
 
-    /// The places of everything in this version, from the copy it was loaded from.
-    pub(crate) fn atlas(&self) -> Option<crate::state::Atlas> {
+    /// The places of everything in this version.
+    pub(crate) fn atlas(&self) -> Option<Atlas> {
+        self.read_copy(|image| Atlas::of(image, self.bias, &self.state))
+    }
+
+    /// What sort of number a variable of the state is, if it is one and the debug information tells.
+    pub(crate) fn scalar(&self, variable: &Variable) -> Option<Scalar> {
+        self.read_copy(|image| variable.scalar(image))?
+    }
+
+    /// Reads the image in the copy that it was loaded from.
+    fn read_copy<T>(&self, read: impl FnOnce(&Image<'_>) -> T) -> Option<T> {
         let file = File::open(self.staged.path()).ok()?;
         let bytes = sys::map(&file).ok()?;
-        let image = Image::parse(&bytes).ok()?;
-        Some(crate::state::Atlas::of(&image, self.bias, &self.state))
+        Some(read(&Image::parse(&bytes).ok()?))
     }
 
     /// The place in the guest's own code that a fault came from.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::correlate::correlate;
 use super::relink::{Reach, Relinker};
 use super::report::{Refused, Resized, StateReport};
+use super::scalar::Scalar;
 use super::variables::{StateMap, Variable};
 use crate::builder::StatePolicy;
 use crate::sys::{self, Spare};
@@ -53,11 +54,25 @@ pub(crate) fn carry(
     let report = &mut carried.report;
     let moves = match policy {
         StatePolicy::Off => return carried,
-        StatePolicy::BySymbol => by_symbol(from.state(), to.state(), report),
+        StatePolicy::BySymbol => by_symbol(from, to, report),
         _ => by_section(from.state(), to.state(), report),
     };
     let mut relinker = Relinker::new(to, others, search_limit);
-    for Move { name, old, new, size } in moves {
+    for Move { name, old, new, size, number } in moves {
+        if let Some((was, is)) = number {
+            match convert(from, old, was, to, new, is) {
+                Some(place) => {
+                    report.bytes += size;
+                    carried.targets.push(place);
+                }
+                None => {
+                    report.resized.retain(|resized| resized.name != name);
+                    let reason = "its new type does not hold its value".to_owned();
+                    report.refused.push(Refused { name, reason });
+                }
+            }
+            continue;
+        }
         let source = from.place(old, size);
         let target = to.place(new, size);
         fresh(&target);
@@ -104,9 +119,15 @@ struct Move {
     old: u64,
     new: u64,
     size: u64,
+    /// What sort of number it was and has become, where that has changed.
+    number: Option<(Scalar, Scalar)>,
 }
 
-fn by_symbol(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<Move> {
+/// The size of the widest number that is converted.
+const WIDEST: u64 = 8;
+
+fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move> {
+    let (old, new) = (from.state(), to.state());
     let matched = correlate(&old.variables, &new.variables);
     let mut moves = Vec::new();
     for (before, after) in matched.pairs {
@@ -131,10 +152,14 @@ fn by_symbol(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<Mo
             report.carried.push(name.clone());
         }
         let size = before.size.min(after.size);
-        moves.push(Move { name: name.clone(), old: before.address, new: after.address, size });
+        let number = (before.size != after.size && before.size <= WIDEST && after.size <= WIDEST)
+            .then(|| from.scalar(before).zip(to.scalar(after)))
+            .flatten();
+        let (old, new) = (before.address, after.address);
+        moves.push(Move { name: name.clone(), old, new, size, number });
         if let (Some(old), Some(new)) = (before.constructed, after.constructed) {
             let name = format!("guard of {name}");
-            moves.push(Move { name, old, new, size: GUARD });
+            moves.push(Move { name, old, new, size: GUARD, number: None });
         }
     }
     let names = |variables: &[Variable], indices: &[usize]| -> Vec<String> {
@@ -174,9 +199,28 @@ fn by_section(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<M
         } else {
             report.resized.push(Resized { name: name.clone(), from, to });
         }
-        moves.push(Move { name, old: old.start, new: new.start, size: from.min(to) });
+        let size = from.min(to);
+        moves.push(Move { name, old: old.start, new: new.start, size, number: None });
     }
     moves
+}
+
+/// Writes a number of the old version as the new one's type holds it, and says where.
+fn convert(
+    from: &Version,
+    old: u64,
+    was: Scalar,
+    to: &Version,
+    new: u64,
+    is: Scalar,
+) -> Option<Range<usize>> {
+    let mut bytes = vec![0; was.size];
+    if !sys::read(from.place(old, was.size as u64).start, &mut bytes) {
+        return None;
+    }
+    let bytes = was.convert(&bytes, is)?;
+    let place = to.place(new, is.size as u64);
+    sys::write(place.start, &bytes).then_some(place)
 }
 
 /// What is copied at once, and looked through while it is still in the cache.

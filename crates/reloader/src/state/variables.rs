@@ -6,7 +6,8 @@ use std::ops::Range;
 use elf_sections::{Image, Symbol, SymbolKind};
 
 use super::correlate::{Named, stem};
-use super::owners::owners;
+use super::debug_info::DebugInfo;
+use super::scalar::Scalar;
 use crate::contract::STATE_SECTION;
 
 /// A variable of the state, or a part of it that has no name.
@@ -22,6 +23,13 @@ pub(crate) struct Variable {
     pub(crate) whole: bool,
     /// The word that tells whether the variable, a static of a C++ function, was constructed.
     pub(crate) constructed: Option<u64>,
+}
+
+impl Variable {
+    /// What sort of number it is, if it is one and the debug information tells.
+    pub(crate) fn scalar(&self, image: &Image<'_>) -> Option<Scalar> {
+        DebugInfo::of(image)?.scalar(self.address, self.file.as_deref())
+    }
 }
 
 impl Named for Variable {
@@ -130,7 +138,8 @@ fn name_by_owner(image: &Image<'_>, variables: &mut [Variable]) {
         return;
     }
     let files = variables.iter().filter_map(|variable| variable.file.as_deref()).collect();
-    let owners = owners(image, &numbered, &files);
+    let owners =
+        DebugInfo::of(image).map(|info| info.owners(&numbered, &files)).unwrap_or_default();
     for variable in variables.iter_mut().filter(is_numbered) {
         if let Some(owner) = owners.get(&variable.address) {
             variable.name = format!("{owner}::{}", stem(&variable.name));
