@@ -34,7 +34,7 @@ pub struct Fault {
     pub fp: usize,
     /// The general registers at the fault; none for exceptions.
     pub registers: Registers,
-    /// Where the frames above `pc` return to.
+    /// Where the frames above `pc`, or above the throw of an exception, return to.
     pub return_addresses: ReturnAddresses,
     /// The operating system's number of the thread that faulted.
     pub thread: u32,
@@ -209,6 +209,11 @@ impl fmt::Debug for Registers {
 /// frame pointers is passed over or ends it. Then, if the guard was told the guest's code with
 /// [`Guard::within`](crate::Guard::within), addresses inside it that follow a call instruction
 /// are taken from the stack.
+///
+/// For an exception or a foreign panic they lead from its throw to the guard. The unwinder itself
+/// tells them, so that none is missing among those that fit. The first are of the runtime that
+/// threw it (`__cxa_throw`, `rust_panic`). What was caught and thrown again tells of the last throw
+/// only.
 #[derive(Clone, Copy)]
 pub struct ReturnAddresses {
     pub(crate) addresses: [usize; Self::MOST],

@@ -53,7 +53,8 @@ impl Fault {
     }
 
     /// Where the fault happened, without the frames above it: the innermost function first,
-    /// then those it was inlined into.
+    /// then those it was inlined into. Nothing for an exception, which has no place but its
+    /// [`frames`](Self::frames).
     #[must_use]
     pub fn place(&self) -> Vec<Frame> {
         let mut frames = Vec::new();

@@ -114,6 +114,33 @@ int throw_and_catch() {
         return (int)strlen(error.what());
     }
 }
+__attribute__((noinline)) int throw_from_depth(int depth) {
+    volatile int below = depth == 0 ? throw 42 : throw_from_depth(depth - 1);
+    return below + 1;
+}
+void throw_again() {
+    try {
+        throw_runtime_error();
+    } catch (...) {
+        throw;
+    }
+}
+struct ThrowsAndCatches {
+    ~ThrowsAndCatches() { throw_and_catch(); }
+};
+void throw_past_a_throwing_destructor() {
+    ThrowsAndCatches busy;
+    throw 42;
+}
+struct CallsBack {
+    Callback callback;
+    void *argument;
+    ~CallsBack() { callback(argument); }
+};
+void throw_and_call_back(Callback callback, void *argument) {
+    CallsBack busy{callback, argument};
+    throw 42;
+}
 struct FaultsInDestructor {
     ~FaultsInDestructor() { write_to_null(); }
 };

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use super::landing::Landing;
 use super::thread::Thread;
+use super::thrown::{self, Thrown};
 use super::{arch, disposition, handler, landing, probe};
 use crate::{Exception, Fault, FaultKind};
 
@@ -30,8 +31,13 @@ pub(super) unsafe extern "C" fn personality(
     context: *mut c_void,
 ) -> c_int {
     if actions & SEARCH_PHASE != 0 {
-        let passes = is_own_panic(class, exception) || !disposition::is_installed();
-        return if passes { CONTINUE_UNWIND } else { HANDLER_FOUND };
+        if is_own_panic(class, exception) || !disposition::is_installed() {
+            return CONTINUE_UNWIND;
+        }
+        // SAFETY: in either phase the stack pointer of the frame that the unwinder asks about is
+        // where its landing is, and the frame called from there, so that the landing is open.
+        unsafe { thrown::note(_Unwind_GetCFA(context) as *mut Landing, exception, context) };
+        return HANDLER_FOUND;
     }
     // SAFETY: in the second phase the unwinder passes our frame's context, whose stack pointer is
     // where its landing is; what was called from it has been unwound. The landing expects the
@@ -87,8 +93,9 @@ pub(super) fn learn_own_panic() {}
 ///
 /// # Safety
 ///
-/// `exception` must be what the personality caught, and is not to be used afterwards.
-pub(super) unsafe fn take(exception: *mut UnwindException, thread: &Thread) -> Fault {
+/// `thrown` must be what the personality caught, whose exception is not to be used afterwards.
+pub(super) unsafe fn take(thrown: &Thrown, thread: &Thread) -> Fault {
+    let exception = thrown.exception;
     // SAFETY: the unwinder passed a live exception, and it is ours until it is released.
     let class = unsafe { (*exception).class };
     let mut described = Exception::new(class);
@@ -106,6 +113,7 @@ pub(super) unsafe fn take(exception: *mut UnwindException, thread: &Thread) -> F
     let mut fault = handler::without_context(kind, thread);
     fault.address = Some(exception as usize);
     fault.exception = Some(described);
+    fault.return_addresses = thrown.return_addresses();
     fault
 }
 

@@ -5,9 +5,9 @@ use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use super::exception::{self, UnwindException};
 use super::thread::{self, RECENT, Thread};
-use super::{arch, deadline};
+use super::thrown::Thrown;
+use super::{arch, deadline, exception};
 use crate::{Entry, Fault, Guard, Mask};
 
 /// An open guard or barrier.
@@ -26,8 +26,8 @@ pub(super) struct Landing {
     canary: usize,
     /// What the call is to be like; null for a barrier.
     pub(super) terms: *mut Terms<'static>,
-    /// Where the handler writes the fault. After an exception the assembly leaves its address
-    /// there.
+    /// Where the handler writes the fault. Of an exception there is a [`Thrown`] there, in which
+    /// the assembly leaves its address.
     pub(super) fault: *mut Fault,
     pub(super) depth: u32,
     /// The caller's `errno`.
@@ -170,14 +170,15 @@ pub(crate) unsafe fn call_with(
 #[inline(never)]
 unsafe fn landed(fault: &MaybeUninit<Fault>, end: u32) -> Fault {
     // SAFETY: FAULTED is returned only by way of the handler, which has written the fault; THREW
-    // only after the personality caught the exception whose address the assembly stored there.
+    // only after the personality caught an exception: its search has written the place of a
+    // `Thrown`, except for the address that the assembly stored.
     unsafe {
         if end == FAULTED {
             return fault.assume_init_read();
         }
         let thread = arch::thread();
         let errno = *(*thread).errno;
-        let fault = exception::take(fault.as_ptr().cast::<*mut UnwindException>().read(), &*thread);
+        let fault = exception::take(&*fault.as_ptr().cast::<Thrown>(), &*thread);
         *(*thread).errno = errno;
         fault
     }

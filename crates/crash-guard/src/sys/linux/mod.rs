@@ -12,6 +12,7 @@ mod record;
 mod stack_walk;
 mod taint;
 mod thread;
+mod thrown;
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]

@@ -66,10 +66,11 @@ impl Guest {
 }
 
 /// What is compiled for the cases.
-pub const GUESTS: [Source; 4] = [
+pub const GUESTS: [Source; 5] = [
     Source { name: "guest_O0", file: "guest.cpp", optimisation: Some("-O0") },
     Source { name: "guest_O2", file: "guest.cpp", optimisation: Some("-O2") },
     Source { name: "constructor", file: "constructor.c", optimisation: Some("-O1") },
+    Source { name: "cleanup", file: "cleanup.c", optimisation: Some("-O1") },
     Source { name: "foreign", file: "foreign.rs", optimisation: None },
 ];
 
@@ -94,6 +95,7 @@ impl Source {
             Some(optimisation) => {
                 let mut command = Command::new(cxx(self.file.ends_with(".c")));
                 command.args(["-shared", "-fPIC", "-g", "-w", optimisation, "-pthread"]);
+                command.arg("-fexceptions");
                 command
             }
             None => {

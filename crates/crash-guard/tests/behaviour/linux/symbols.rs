@@ -4,14 +4,19 @@ use std::ffi::c_void;
 use std::path::Path;
 
 use crash_guard::symbolize::{Frame, resolve};
-use crash_guard::{Guard, call};
+use crash_guard::{Entry, Fault, Guard, call};
 
 use super::case::cases;
-use super::guest::{Guest, is_emulated};
+use super::guest::{self, Guest, is_emulated};
 
 cases! {
     WithGuest a_fault_has_its_function_file_and_line;
     WithGuest the_guests_function_below_abort_is_named;
+    WithGuest what_throws_is_named;
+    WithGuest an_exception_keeps_its_place_while_destructors_throw;
+    WithGuest an_exception_keeps_its_place_while_a_guard_in_a_destructor_catches;
+    WithGuest an_exception_out_of_a_cleanup_has_its_own_place;
+    Plain what_panics_in_another_runtime_is_named;
     WithGuest a_file_that_the_caller_knows_is_resolved;
     Plain a_rust_function_is_demangled;
     WithGuest files_that_are_missing_or_empty_give_bare_frames;
@@ -47,6 +52,65 @@ fn the_guests_function_below_abort_is_named(guest: &Guest) {
     let frames = unsafe { guard.call(|| function()) }.unwrap_err().frames();
     let named = |name: &str| frames.iter().any(|f| f.function.as_deref() == Some(name));
     assert!(named("fail_assertion"), "{frames:#?}");
+}
+
+/// The functions of a file that a fault leads through, innermost first.
+fn functions_in(file: &str, fault: &Fault) -> Vec<String> {
+    let mut frames = fault.frames();
+    frames.retain(|frame| frame.file.as_deref().is_some_and(|path| path.ends_with(file)));
+    frames.into_iter().filter_map(|frame| frame.function).collect()
+}
+
+fn what_throws_is_named(guest: &Guest) {
+    for function in ["throw_runtime_error", "throw_int", "rethrow_pointer", "throw_again"] {
+        let fault = guest.fault(function);
+        assert_eq!(functions_in("guest.cpp", &fault), [function], "{:#?}", fault.frames());
+        assert_eq!(fault.place(), []);
+    }
+}
+
+fn an_exception_keeps_its_place_while_destructors_throw(guest: &Guest) {
+    let fault = guest.fault("throw_past_a_throwing_destructor");
+    assert_eq!(functions_in("guest.cpp", &fault), ["throw_past_a_throwing_destructor"]);
+}
+
+fn an_exception_keeps_its_place_while_a_guard_in_a_destructor_catches(guest: &Guest) {
+    struct Inner<'a> {
+        guest: &'a Guest,
+        functions: Vec<String>,
+    }
+    unsafe extern "C-unwind" fn catch_another(argument: *mut c_void) {
+        let inner = unsafe { &mut *argument.cast::<Inner>() };
+        let fault = inner.guest.fault("throw_runtime_error");
+        inner.functions = functions_in("guest.cpp", &fault);
+    }
+    let mut inner = Inner { guest, functions: Vec::new() };
+    let argument = (&raw mut inner).cast();
+    let throw = guest.symbol("throw_and_call_back");
+    let throw: unsafe extern "C-unwind" fn(Entry, *mut c_void) =
+        unsafe { std::mem::transmute(throw) };
+    let fault = unsafe { call(|| throw(catch_another, argument)) }.unwrap_err();
+    assert_eq!(inner.functions, ["throw_runtime_error"]);
+    assert_eq!(functions_in("guest.cpp", &fault), ["throw_and_call_back"]);
+}
+
+fn an_exception_out_of_a_cleanup_has_its_own_place(guest: &Guest) {
+    let cleanup = guest::open("cleanup");
+    let call_and_clean_up = cleanup.symbol("call_and_clean_up");
+    unsafe {
+        let call_and_clean_up: unsafe extern "C-unwind" fn(guest::Function, *mut c_void, usize) =
+            std::mem::transmute(call_and_clean_up);
+        let (first, second) = (guest.function("throw_int"), guest.symbol("throw_runtime_error"));
+        let fault = call(|| call_and_clean_up(first, second, 0)).unwrap_err();
+        assert_eq!(fault.exception.unwrap().type_name(), "St13runtime_error");
+        assert_eq!(functions_in("guest.cpp", &fault), ["throw_runtime_error"]);
+        assert_eq!(functions_in("cleanup.c", &fault), ["clean_up", "call_and_clean_up"]);
+    }
+}
+
+fn what_panics_in_another_runtime_is_named() {
+    let fault = guest::open("foreign").fault("foreign_panic");
+    assert_eq!(functions_in("foreign.rs", &fault), ["foreign_panic"], "{:#?}", fault.frames());
 }
 
 fn bias_of(guest: &Guest) -> usize {
