@@ -5,19 +5,20 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crash_guard::{Fault, Installed, symbolize};
+use crash_guard::{Fault, Installed};
 use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
 
 use crate::builder::Options;
 use crate::contract::{Context, Main, Operation};
 use crate::entry::Caller;
-use crate::event::{Cause, During, Failure, Memory, Place, RefusalKind};
+use crate::event::{Cause, During, Failure, Memory, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::state::{Atlas, Reach, Scalar, StateMap, Variable};
 use crate::sys::{self, Exit, Handle, Opening, Registration, Spare};
 
 mod dependencies;
 mod digest;
+mod place;
 
 pub(crate) use digest::Digest;
 
@@ -221,23 +222,13 @@ impl Version {
         Some(read(&Image::parse(&bytes).ok()?))
     }
 
-    /// The place in the guest's own code that a fault came from.
-    pub(crate) fn place_of(&self, fault: &Fault) -> Option<Place> {
-        let (address, returns) = if self.range.contains(&fault.pc) {
-            (fault.pc, false)
-        } else {
-            let caller = fault.return_addresses.iter().find(|address| self.range.contains(address));
-            (*caller?, true)
-        };
-        // The innermost of the functions that were inlined into each other there.
-        let frames = symbolize::resolve(self.staged.path(), self.bias, address, returns);
-        let frame = frames.into_iter().next()?;
-        Some(Place { address, function: frame.function, file: frame.file, line: frame.line })
-    }
-
     /// The content of `sources` lives on in another version.
     pub(crate) fn gave_away(&mut self, sources: Vec<Range<usize>>) {
-        self.given.extend(sources);
+        for source in sources {
+            if !self.given.contains(&source) {
+                self.given.push(source);
+            }
+        }
         self.holds = false;
     }
 
