@@ -121,7 +121,7 @@ fn a_thousand_reloads_of_a_guest_in_cxx() {
 }
 
 #[test]
-fn two_hundred_crashes_and_rollbacks() {
+fn hundreds_of_crashes_and_rollbacks() {
     apart(|| {
         let good = c(1, 10, "").bytes();
         let crash = "*(volatile int *)8 = 1;";
@@ -140,10 +140,10 @@ fn two_hundred_crashes_and_rollbacks() {
                 seen.forget();
             }
         };
-        run(0, 40);
+        run(0, 100);
         let before = Holding::now(&bench);
-        run(40, 240);
-        Holding::now(&bench).has_not_grown_since(before, 200);
+        run(100, 700);
+        Holding::now(&bench).has_not_grown_since(before, 600);
         plugin.close();
         assert_eq!(bench.copies().len(), 0);
         assert_eq!(bench.mappings(), Vec::<String>::new());

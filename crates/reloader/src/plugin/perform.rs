@@ -11,7 +11,7 @@ use crate::machine::{Action, Answer, Outcome};
 use crate::stage::Identity;
 use crate::state;
 use crate::sys;
-use crate::version::{Loading, Unready, Version};
+use crate::version::{Digest, Loading, Unready, Version};
 
 /// How soon a build is looked at again that is being written.
 const WRITING: Duration = Duration::from_millis(5);
@@ -91,7 +91,7 @@ impl Plugin {
             }
             Err(Unready::Faulted(failure, identity, digest)) => {
                 self.seen = Some(identity);
-                self.known_bad.extend(digest);
+                self.remember_bad(digest);
                 self.fail(*failure);
                 Answer::Broken
             }
@@ -99,6 +99,14 @@ impl Plugin {
         let writing = self.seen.is_none().then_some(WRITING);
         self.notice.look_after(self.retry.map(|retry| retry.after).or(writing));
         answer
+    }
+
+    pub(super) fn remember_bad(&mut self, digest: Option<Digest>) {
+        if let Some(digest) = digest
+            && !self.known_bad.contains(&digest)
+        {
+            self.known_bad.push(digest);
+        }
     }
 
     fn retry_after(&mut self, after: Duration) {

@@ -13,7 +13,7 @@ impl Plugin {
         };
         let mut version = self.versions.remove(at);
         if cause == Retirement::Failed {
-            self.known_bad.extend(version.digest());
+            self.remember_bad(version.digest());
             // Nothing of it is trusted, its destructors least of all.
             version.distrust();
         }
