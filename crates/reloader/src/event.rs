@@ -239,7 +239,7 @@ pub enum Memory {
     NotSearched,
     /// Destructors of `thread_local` variables of other threads are still to run in it.
     ThreadLocals,
-    /// The loader keeps it: unique symbols that could not be made ordinary.
+    /// The loader keeps it, presumably for a library that has bound to these: the build has them as unique symbols.
     UniqueSymbols(Vec<String>),
     /// The loader keeps it for a reason that is not known, such as a handle somebody holds.
     Held,

@@ -37,7 +37,7 @@ pub(crate) struct Version {
     range: Range<usize>,
     state: StateMap,
     finalizers: Vec<usize>,
-    /// The unique symbols that could not be made ordinary.
+    /// The symbols that were unique in the build. They are not in the copy, but a library may have bound to them.
     unique: Vec<String>,
     /// Memory of this version whose content lives on in another.
     given: Vec<Range<usize>>,
@@ -62,8 +62,8 @@ pub(crate) enum Unready {
     Incomplete(String, Identity),
     /// It cannot be loaded; the build as it was seen.
     Refused(RefusalKind, String, Option<Identity>),
-    /// It faulted.
-    Faulted(Box<Failure>, Identity, Option<Digest>),
+    /// It faulted; what is mapped of it is still to be given up.
+    Faulted(Box<Failure>, Identity, Option<Digest>, Option<Box<Version>>),
 }
 
 /// What a build is loaded with.
@@ -79,8 +79,8 @@ pub(crate) struct Loading<'a> {
 impl Version {
     /// Checks, copies, maps and constructs the build; `accept` may still refuse its state, before any of its code runs.
     ///
-    /// On every way out but success nothing of it is left, except what the loader itself keeps of an image that faulted
-    /// inside it.
+    /// On every way out but success nothing of it is left, except what the error gives back, and what the loader itself
+    /// keeps of an image that faulted inside it.
     pub(crate) fn prepare(
         loading: &Loading<'_>,
         spare: Option<Staged>,
@@ -90,10 +90,10 @@ impl Version {
             loading.stage.copy(loading.source, loading.number, spare).map_err(not_staged)?;
         let identity = staged.identity();
         let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
-        let faulted = |during, fault, place, digest| {
+        let faulted = |during, fault, place, digest, remains| {
             let cause = Cause::Fault(Box::new(fault));
             let failure = Failure { version: loading.number, during, cause, place };
-            Unready::Faulted(Box::new(failure), identity, digest)
+            Unready::Faulted(Box::new(failure), identity, digest, remains)
         };
         let checked = Checked::of(&staged, copy, loading)?;
         if let Some(reason) = accept(&checked.state) {
@@ -101,7 +101,7 @@ impl Version {
         }
         // The build itself is not to blame, and its bytes may work once the library is mended.
         let dependencies = dependencies::open(loading, &checked.dependencies)
-            .map_err(|fault| faulted(During::Open, *fault, None, None))?;
+            .map_err(|fault| faulted(During::Open, *fault, None, None, None))?;
         let handle = match sys::open(loading.caller, staged.path()) {
             Opening::Opened(handle) => handle,
             Opening::Refused(reason) => {
@@ -112,7 +112,7 @@ impl Version {
             }
             Opening::Faulted(fault) => {
                 let digest = Digest::of(staged.path());
-                return Err(faulted(During::Open, *fault, None, digest));
+                return Err(faulted(During::Open, *fault, None, digest, None));
             }
         };
         let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
@@ -155,9 +155,8 @@ impl Version {
             Err(fault) => {
                 let place = version.place_of(&fault);
                 let digest = version.digest();
-                // It never ran: nobody is inside, and nothing leads into it.
-                version.abandon(loading.caller);
-                Err(faulted(During::Constructor, fault, place, digest))
+                let remains = Some(Box::new(version));
+                Err(faulted(During::Constructor, fault, place, digest, remains))
             }
         }
     }
@@ -343,14 +342,6 @@ impl Version {
         }
     }
 
-    fn abandon(self, caller: &Caller) {
-        sys::forget_exits(&self.range);
-        drop(sys::close(caller, self.handle));
-        for dependency in self.dependencies {
-            drop(sys::close(caller, dependency));
-        }
-    }
-
     fn construct(&self, initializers: &Routines) -> Result<(), Fault> {
         for initializer in self.routines(initializers, false) {
             sys::call_initializer(&self.caller, initializer)?;
@@ -467,7 +458,7 @@ impl Checked {
             state: StateMap::of(&image, loading.options.untagged_bss),
             initializers: copy.initializers,
             finalizers: copy.finalizers,
-            unique: Vec::new(),
+            unique: copy.unique_symbols,
             registrations: Registration::ALL
                 .into_iter()
                 .map(|(name, registration)| (image.imports(name), registration))

@@ -89,10 +89,13 @@ impl Plugin {
                 self.refuse(Refusal { version: number, kind, reason });
                 Answer::NotReady
             }
-            Err(Unready::Faulted(failure, identity, digest)) => {
+            Err(Unready::Faulted(failure, identity, digest, remains)) => {
                 self.seen = Some(identity);
                 self.remember_bad(digest);
                 self.fail(*failure);
+                if let Some(remains) = remains {
+                    self.give_up(*remains);
+                }
                 Answer::Broken
             }
         };

@@ -26,6 +26,14 @@ impl Plugin {
         Answer::Done
     }
 
+    /// A version that never came to run: nothing of it is trusted.
+    pub(super) fn give_up(&mut self, mut version: Version) {
+        version.distrust();
+        self.release(version, false, false);
+        // A build that is refused leaves no file.
+        self.spare_copy = None;
+    }
+
     /// Unmaps a version if nothing needs it, or keeps it for later; `last` says that there is no later.
     fn release(&mut self, mut version: Version, closing: bool, last: bool) {
         match self.needed(&version, closing) {
