@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use reloader::{Event, Operation, Plugin, RefusalKind, Step};
-use reloader_tests::{Bench, Build, Ledger, Seen, alone, pass, step_until, tool};
+use reloader_tests::{Bench, Build, Ledger, Seen, alone, apart, pass, step_until, tool};
 
 /// A plugin that runs build 1, or waits for its first build.
 struct Running {
@@ -528,23 +528,25 @@ fn fifty_refused_builds_leave_no_file_and_no_mapping() {
 
 #[test]
 fn fifty_builds_whose_constructors_fail_leave_no_file_and_no_mapping() {
-    let mut running = Running::build_1();
-    let mappings = running.bench.mappings();
-    let copies = running.bench.copies();
-    let bad = Build::ledger(2)
-        .more("\n__attribute__((constructor)) static void early(void) { segv(); }\n")
-        .bytes();
-    for round in 0..50u32 {
-        let mut bytes = bad.clone();
-        // Other bytes each time: a build that failed is not loaded again.
-        bytes.extend(round.to_le_bytes());
-        running.bench.put_bytes(&bytes);
-        running.is_undisturbed("faulting constructor");
-    }
-    assert_eq!(running.bench.mappings(), mappings);
-    assert_eq!(running.bench.copies(), copies);
-    running.goes_on_with(2, "after fifty constructors");
-    assert_eq!(running.plugin.version(), Some(52));
+    apart(|| {
+        let mut running = Running::build_1();
+        let mappings = running.bench.mappings();
+        let copies = running.bench.copies();
+        let bad = Build::ledger(2)
+            .more("\n__attribute__((constructor)) static void early(void) { segv(); }\n")
+            .bytes();
+        for round in 0..50u32 {
+            let mut bytes = bad.clone();
+            // Other bytes each time: a build that failed is not loaded again.
+            bytes.extend(round.to_le_bytes());
+            running.bench.put_bytes(&bytes);
+            running.is_undisturbed("faulting constructor");
+        }
+        assert_eq!(running.bench.mappings(), mappings);
+        assert_eq!(running.bench.copies(), copies);
+        running.goes_on_with(2, "after fifty constructors");
+        assert_eq!(running.plugin.version(), Some(52));
+    });
 }
 
 #[test]
