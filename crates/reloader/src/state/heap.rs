@@ -49,12 +49,6 @@ impl Heap {
         }
     }
 
-    /// Passes over the blocks that hold one of these addresses as well.
-    pub(crate) fn pass_over(&mut self, private: impl IntoIterator<Item = usize>) {
-        self.private.extend(private);
-        self.private.sort_unstable();
-    }
-
     /// Whether a word could be a pointer at all: aligned, and an address that programs have.
     #[inline]
     pub(crate) fn is_candidate(word: usize) -> bool {

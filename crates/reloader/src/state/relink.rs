@@ -121,11 +121,6 @@ impl<'a> Relinker<'a> {
         self.piece = piece;
     }
 
-    /// Passes over the heap blocks that these addresses lie in.
-    pub(crate) fn pass_over(&mut self, private: impl IntoIterator<Item = usize>) {
-        self.heap.pass_over(private);
-    }
-
     fn look_at(&mut self, at: usize, group: &[u8], name: &impl Fn(usize) -> String) {
         for (index, word) in words(group).enumerate() {
             // Between the images there is heap as well.

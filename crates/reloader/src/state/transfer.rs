@@ -58,46 +58,42 @@ pub(crate) fn carry(
         _ => by_section(from.state(), to.state(), report),
     };
     let mut relinker = Relinker::new(to, others, search_limit);
+    // As image addresses: the search takes words for pointers, and it must not find and change these.
+    let mut done = Vec::new();
+    let mut renewed = Vec::new();
     for Move { name, old, new, size, number } in moves {
         if let Some((was, is)) = number {
-            match convert(from, old, was, to, new, is) {
-                Some(place) => {
-                    report.bytes += size;
-                    carried.targets.push(place);
-                }
-                None => {
-                    report.resized.retain(|resized| resized.name != name);
-                    let reason = "its new type does not hold its value".to_owned();
-                    report.refused.push(Refused { name, reason });
-                }
+            if convert(from, old, was, to, new, is) {
+                report.bytes += size;
+            } else {
+                report.resized.retain(|resized| resized.name != name);
+                let reason = "its new type does not hold its value".to_owned();
+                report.refused.push(Refused { name, reason });
             }
             continue;
         }
-        let source = from.place(old, size);
-        let target = to.place(new, size);
+        let (source, target) = (from.place(old, size), to.place(new, size));
         fresh(&target);
         if sys::renew(&target, spare) {
-            carried.renewed.push(target.clone());
+            renewed.push((new, size));
         }
         if !copy(&source, &target, |piece| {
             relinker.look_through(&piece, |at| format!("{name}+{:#x}", at - target.start));
         }) {
-            report
-                .refused
-                .push(Refused { name, reason: "its memory is not accessible".to_owned() });
+            let reason = "its memory is not accessible".to_owned();
+            report.refused.push(Refused { name, reason });
             continue;
         }
         report.bytes += size;
-        carried.sources.push(source);
-        carried.targets.push(target);
+        done.push((old, new, size));
     }
-    // These lists too are full of addresses that are to stay.
-    let lists = [&carried.sources, &carried.targets, &carried.renewed];
-    relinker.pass_over(lists.map(|list| list.as_ptr().addr()));
     let reach = relinker.finish();
     report.translated = reach.translated;
     report.untranslated.clone_from(&reach.untranslated);
     carried.reach = reach;
+    carried.sources = done.iter().map(|&(old, _, size)| from.place(old, size)).collect();
+    carried.targets = done.iter().map(|&(_, new, size)| to.place(new, size)).collect();
+    carried.renewed = renewed.iter().map(|&(new, size)| to.place(new, size)).collect();
     carried
 }
 
@@ -205,22 +201,13 @@ fn by_section(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<M
     moves
 }
 
-/// Writes a number of the old version as the new one's type holds it, and says where.
-fn convert(
-    from: &Version,
-    old: u64,
-    was: Scalar,
-    to: &Version,
-    new: u64,
-    is: Scalar,
-) -> Option<Range<usize>> {
+/// Writes a number of the old version as the new one's type holds it, if it does.
+fn convert(from: &Version, old: u64, was: Scalar, to: &Version, new: u64, is: Scalar) -> bool {
     let mut bytes = vec![0; was.size];
-    if !sys::read(from.place(old, was.size as u64).start, &mut bytes) {
-        return None;
-    }
-    let bytes = was.convert(&bytes, is)?;
-    let place = to.place(new, is.size as u64);
-    sys::write(place.start, &bytes).then_some(place)
+    sys::read(from.place(old, was.size as u64).start, &mut bytes)
+        && was
+            .convert(&bytes, is)
+            .is_some_and(|bytes| sys::write(to.place(new, is.size as u64).start, &bytes))
 }
 
 /// What is copied at once, and looked through while it is still in the cache.
