@@ -243,7 +243,7 @@ JSON:
                     version
 
   refused: a build was not loaded; what ran before runs on
-    kind       bad_image, loader, state, known_bad or staging
+    kind       bad_image, incomplete, loader, state, known_bad or staging
     reason     what is wrong with it, and the cure
 
   fault: a version failed

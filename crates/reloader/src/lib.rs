@@ -48,6 +48,15 @@
 //! *does* is its own: it runs in the host's process with the host's rights. A fault in it is caught and its memory may be
 //! damaged by then, like that of any program that has gone wrong; threads that it starts are not guarded.
 //!
+//! A version that is gone back to has the variables it was left with. What they point to on the heap is shared by all
+//! versions: if the one that failed has freed or moved it, the old pointers dangle, as they would in cr. A guest that
+//! wants to be safe from that replaces what it changes, or keeps it in the state itself.
+//!
+//! Heap memory that hangs on the state is searched for pointers into old images, and such words are changed. Any word that
+//! looks like one is taken for one; a host that keeps numbers which happen to be addresses of guest code in memory that
+//! the state leads to (a log of faults, say) may find them changed, and turns the search off with
+//! [`Builder::search_limit`].
+//!
 //! # References
 //!
 //! - The guest contract and its numbers: cr.h, <https://github.com/fungos/cr>.
