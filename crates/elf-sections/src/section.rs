@@ -100,6 +100,11 @@ impl SectionFlags {
         self.0 & elf::SHF_TLS.0 != 0
     }
 
+    /// `SHF_STRINGS`: it consists of strings that end with a zero.
+    pub fn holds_strings(self) -> bool {
+        self.0 & elf::SHF_STRINGS.0 != 0
+    }
+
     /// `SHF_COMPRESSED`: the bytes in the file are compressed.
     pub fn is_compressed(self) -> bool {
         self.0 & elf::SHF_COMPRESSED.0 != 0

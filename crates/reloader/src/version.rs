@@ -36,6 +36,8 @@ pub(crate) struct Version {
     /// The whole image in memory.
     range: Range<usize>,
     state: StateMap,
+    /// Its writable memory, by image addresses.
+    writable: Vec<Range<u64>>,
     finalizers: Vec<usize>,
     /// The symbols that were unique in the build. They are not in the copy, but a library may have bound to them.
     unique: Vec<String>,
@@ -135,6 +137,7 @@ impl Version {
             bias,
             range,
             state: checked.state,
+            writable: checked.writable,
             finalizers: Vec::new(),
             unique: checked.unique,
             given: Vec::new(),
@@ -212,6 +215,22 @@ impl Version {
     /// What sort of number a variable of the state is, if it is one and the debug information tells.
     pub(crate) fn scalar(&self, variable: &Variable) -> Option<Scalar> {
         self.read_copy(|image| variable.scalar(image))?
+    }
+
+    /// Its writable memory that is no state, in memory.
+    pub(crate) fn own_memory(&self) -> Vec<Range<usize>> {
+        let mut own = Vec::new();
+        for range in &self.writable {
+            let mut start = range.start;
+            for variable in &self.state.variables {
+                if range.contains(&variable.address) {
+                    own.push(start..variable.address.max(start));
+                    start = start.max(variable.address.saturating_add(variable.size));
+                }
+            }
+            own.push(start..range.end.max(start));
+        }
+        own.iter().map(|range| self.place(range.start, range.end - range.start)).collect()
     }
 
     /// Reads the image in the copy that it was loaded from.
@@ -384,6 +403,22 @@ fn array_size(range: &Range<u64>) -> usize {
     usize::try_from(range.end.saturating_sub(range.start).min(LONGEST_ARRAY)).unwrap_or(0)
 }
 
+/// The writable segments without what the loader protects.
+fn writable(image: &Image<'_>) -> Vec<Range<u64>> {
+    let relro = image.relro().unwrap_or(0..0);
+    image
+        .segments()
+        .iter()
+        .filter(|segment| segment.is_load() && segment.permissions.is_writable())
+        .map(elf_sections::Segment::range)
+        .map(|range| {
+            let covered = relro.contains(&range.start);
+            if covered { relro.end.min(range.end)..range.end } else { range }
+        })
+        .filter(|range| !range.is_empty())
+        .collect()
+}
+
 fn shift(range: &Range<u64>, bias: usize) -> Range<usize> {
     bias.wrapping_add(range.start as usize)..bias.wrapping_add(range.end as usize)
 }
@@ -418,6 +453,8 @@ fn explained(reason: String) -> String {
 /// What is known of a build before any of its code runs.
 struct Checked {
     range: Range<u64>,
+    /// What stays writable once it is loaded.
+    writable: Vec<Range<u64>>,
     state: StateMap,
     initializers: Routines,
     finalizers: Routines,
@@ -455,6 +492,7 @@ impl Checked {
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
         let checked = Self {
             range: image.range().unwrap_or(0..0),
+            writable: writable(&image),
             state: StateMap::of(&image, loading.options.untagged_bss),
             initializers: copy.initializers,
             finalizers: copy.finalizers,

@@ -22,6 +22,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Whether it is a table of virtual functions (Itanium C++ ABI, 5.1.4.1).
+    pub(crate) fn is_vtable(&self) -> bool {
+        matches!(self, Self::Symbol { name, .. } if name.starts_with("_ZTV"))
+    }
+
     /// For reports.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -46,7 +51,7 @@ pub(crate) struct Atlas {
     /// What the compiler has numbered, by stem and file: a number means nothing in another build.
     numbered: HashMap<(String, Option<String>), Option<usize>>,
     /// Memory that holds constants and no code.
-    constants: Vec<Range<u64>>,
+    constants: Vec<Constants>,
 }
 
 struct Place {
@@ -68,6 +73,8 @@ impl Named for Place {
 
 /// The longest text that is looked for.
 const LONGEST_TEXT: usize = 64 << 10;
+/// The shortest that is told from a number by its looks.
+const SHORTEST_TEXT: usize = 4;
 
 impl Atlas {
     pub(crate) fn of(image: &Image<'_>, bias: usize, state: &StateMap) -> Self {
@@ -127,7 +134,10 @@ impl Atlas {
                     && !flags.is_writable()
                     && !flags.is_executable()
             })
-            .map(elf_sections::Section::range)
+            .map(|section| Constants {
+                range: section.range(),
+                texts: section.flags.holds_strings(),
+            })
             .collect();
         Self { bias, places, exact, by_name, by_stem, numbered, constants }
     }
@@ -152,8 +162,9 @@ impl Atlas {
                 offset: address.wrapping_sub(place.address),
             });
         }
-        let constants = self.constants.iter().find(|range| range.contains(&address))?;
-        self.text_at(address, constants.end).map(Target::Text)
+        let constants =
+            self.constants.iter().find(|constants| constants.range.contains(&address))?;
+        self.text_at(address, constants).map(Target::Text)
     }
 
     /// Where the same thing is in this image, as an address of the process.
@@ -164,14 +175,17 @@ impl Atlas {
                 (*offset < place.size)
                     .then(|| self.bias.wrapping_add(place.address.wrapping_add(*offset) as usize))
             }
-            Target::Text(text) => self.constants.iter().find_map(|range| {
+            Target::Text(text) => self.constants.iter().find_map(|constants| {
+                let range = &constants.range;
                 let size = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
                 let mut bytes = vec![0; size];
                 let start = self.bias.wrapping_add(range.start as usize);
                 if !sys::read(start, &mut bytes) {
                     return None;
                 }
-                memmem::find(&bytes, text).map(|at| start.wrapping_add(at))
+                let found = memmem::find_iter(&bytes, text)
+                    .find(|&at| constants.texts || starts_a_text(&bytes, at))?;
+                Some(start.wrapping_add(found))
             }),
         }
     }
@@ -194,21 +208,40 @@ impl Atlas {
         self.places.get(index)
     }
 
-    /// The text that starts at `address`, if it is one: printable, valid, and ended before `end`.
-    fn text_at(&self, address: u64, end: u64) -> Option<Vec<u8>> {
-        let longest = usize::try_from(end.checked_sub(address)?).ok()?.min(LONGEST_TEXT);
-        let mut bytes = vec![0; longest];
-        if !sys::read(self.bias.wrapping_add(address as usize), &mut bytes) {
+    /// The text that starts at `address`, if it is one: printable, valid, and ended before its section is.
+    ///
+    /// Linkers put texts and tables of numbers into one section. There only what follows a zero byte and is long enough
+    /// not to be a small number is taken for a text; anything else has no name.
+    fn text_at(&self, address: u64, constants: &Constants) -> Option<Vec<u8>> {
+        let before = u64::from(address > constants.range.start);
+        let longest = usize::try_from(constants.range.end.checked_sub(address)?).ok()?;
+        let mut bytes = vec![0; longest.min(LONGEST_TEXT).saturating_add(before as usize)];
+        let start = address.saturating_sub(before);
+        if !sys::read(self.bias.wrapping_add(start as usize), &mut bytes) {
             return None;
         }
-        let length = memchr::memchr(0, &bytes)?;
-        let printable = std::str::from_utf8(bytes.get(..length)?)
+        let after_zero = starts_a_text(&bytes, before as usize);
+        let mut text = bytes.split_off(before as usize);
+        let length = memchr::memchr(0, &text)?;
+        let printable = std::str::from_utf8(text.get(..length)?)
             .ok()?
             .chars()
             .all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\x1b'));
-        bytes.truncate(length.saturating_add(1));
-        printable.then_some(bytes)
+        text.truncate(length.saturating_add(1));
+        let is_text = length > 0 && (constants.texts || after_zero && length >= SHORTEST_TEXT);
+        (printable && is_text).then_some(text)
     }
+}
+
+/// A section of constants.
+struct Constants {
+    range: Range<u64>,
+    /// It holds texts and nothing else.
+    texts: bool,
+}
+
+fn starts_a_text(bytes: &[u8], at: usize) -> bool {
+    at.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&0))
 }
 
 fn enter<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Option<usize>>, key: K, index: usize) {

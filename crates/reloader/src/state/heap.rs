@@ -1,6 +1,6 @@
 //! The heap memory that hangs on the state.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 
 use super::block::{Blocks, Place};
@@ -17,10 +17,12 @@ pub(crate) struct Heap {
     /// Memory that is no heap, however it looks: the images' own.
     images: Vec<Range<usize>>,
     seen: HashSet<usize>,
-    waiting: Vec<Piece>,
+    /// The nearest first.
+    waiting: VecDeque<Piece>,
     blocks: Blocks,
     /// The reloader's and the loader's own: what is in a block with one of these is none of the guest's.
     private: Vec<usize>,
+    limit: usize,
     left: usize,
     cut_short: bool,
 }
@@ -41,9 +43,10 @@ impl Heap {
             memory: (limit == 0).then(Vec::new),
             images,
             seen: HashSet::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             blocks: Blocks::default(),
             private,
+            limit,
             left: limit,
             cut_short: false,
         }
@@ -56,7 +59,9 @@ impl Heap {
     }
 
     /// Notes where a word leads, if that is to the heap.
-    pub(crate) fn follow(&mut self, word: usize) {
+    ///
+    /// `depth`: how many blocks lie between the state and what the word leads to, that one included.
+    pub(crate) fn follow(&mut self, word: usize, depth: u32) {
         if !Self::is_candidate(word) {
             return;
         }
@@ -81,7 +86,7 @@ impl Heap {
             match self.left.checked_sub(range.len()) {
                 Some(left) => {
                     self.left = left;
-                    self.waiting.push(Piece { range, known });
+                    self.waiting.push_back(Piece { range, known, depth });
                 }
                 None => self.cut_short = true,
             }
@@ -90,7 +95,12 @@ impl Heap {
 
     /// The next block to be looked at.
     pub(crate) fn next(&mut self) -> Option<Piece> {
-        self.waiting.pop()
+        self.waiting.pop_front()
+    }
+
+    /// How many bytes it may look at.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Whether there was more than could be looked at.
@@ -105,6 +115,8 @@ pub(crate) struct Piece {
     pub(crate) range: Range<usize>,
     /// It is known whose it is: a block that hangs on the state. Only such may be changed, and leads farther.
     pub(crate) known: bool,
+    /// How many blocks lie between the state and it, itself included.
+    pub(crate) depth: u32,
 }
 
 /// What is looked at of memory whose allocator is not known.

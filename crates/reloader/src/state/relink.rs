@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::atlas::Atlas;
+use super::atlas::{Atlas, Target};
 use super::heap::{Heap, Piece};
 use super::report::Untranslated;
 use crate::sys;
@@ -72,6 +72,10 @@ pub(crate) struct Relinker<'a> {
     heap: Heap,
     /// What is looked at may be changed, and leads farther.
     known: bool,
+    /// How many heap blocks lie between the state and what is looked at; 0 for the state itself. What would be changed
+    /// on the heap is noted first.
+    depth: u32,
+    changes: Vec<Change>,
     piece: Vec<u8>,
     reach: Reach,
 }
@@ -92,6 +96,8 @@ impl<'a> Relinker<'a> {
                 search_limit,
             ),
             known: true,
+            depth: 0,
+            changes: Vec::new(),
             piece: vec![0; PIECE],
             reach: Reach::default(),
         }
@@ -127,7 +133,7 @@ impl<'a> Relinker<'a> {
             let leads_there =
                 self.leads_away(word) && self.translate(at + index * WORD, word, name);
             if !leads_there && self.known && Heap::is_candidate(word) {
-                self.heap.follow(word);
+                self.heap.follow(word, self.depth + 1);
             }
         }
     }
@@ -139,7 +145,8 @@ impl<'a> Relinker<'a> {
 
     /// Looks through the heap that hangs on what was looked at, and ends.
     pub(crate) fn finish(mut self) -> Reach {
-        while let Some(Piece { range, known }) = self.heap.next() {
+        while let Some(Piece { range, known, depth }) = self.heap.next() {
+            self.depth = depth;
             let what = if known { "heap block" } else { "memory" };
             self.known = known;
             self.look_through(&range, |at| {
@@ -147,7 +154,36 @@ impl<'a> Relinker<'a> {
             });
         }
         self.reach.complete = !self.heap.is_cut_short();
+        self.change();
         self.reach
+    }
+
+    /// Makes the changes to the heap that were noted, except in blocks that the old version itself still has: the nodes of
+    /// a list that is no state lead back to its head, and have to.
+    fn change(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return;
+        }
+        let owned = Owned::by(self.others, self.target, self.heap.limit());
+        for Change { at, address, origin, name } in changes {
+            if owned.as_ref().is_some_and(|owned| !owned.has(at))
+                && sys::write(at, &address.to_ne_bytes())
+            {
+                self.reach.translated += 1;
+            } else {
+                let target = "something in a block that it may have itself".to_owned();
+                self.leave(origin, name, target);
+            }
+        }
+    }
+
+    /// A word stays as it is.
+    fn leave(&mut self, origin: u32, at: String, target: String) {
+        self.reach.needs.insert(origin);
+        if self.reach.untranslated.len() < DESCRIBED {
+            self.reach.untranslated.push(Untranslated { at, target, version: origin });
+        }
     }
 
     /// Makes the word at `at` lead to this version; false if it leads into none of the others.
@@ -159,29 +195,81 @@ impl<'a> Relinker<'a> {
         let described = self.atlas(origin).and_then(|atlas| atlas.describe(word));
         let resolved =
             described.as_ref().and_then(|target| self.atlas(self.target)?.resolve(target));
-        if let Some(address) = resolved
-            && self.known
-            && sys::write(at, &address.to_ne_bytes())
-        {
-            self.reach.translated += 1;
-            return true;
-        }
-        self.reach.needs.insert(origin.number());
-        if self.reach.untranslated.len() < DESCRIBED {
-            self.reach.untranslated.push(Untranslated {
-                at: name(at),
-                target: match described {
+        match resolved {
+            // Farther away the search may have come by a word that is no pointer any more, into memory that is none of the
+            // guest's. What leads to a vtable is an object of the guest's wherever it is.
+            Some(address)
+                if self.depth > 0
+                    && self.known
+                    && (self.depth == 1 || described.as_ref().is_some_and(Target::is_vtable)) =>
+            {
+                let (origin, name) = (origin.number(), name(at));
+                self.changes.push(Change { at, address, origin, name });
+            }
+            Some(address) if self.depth == 0 && sys::write(at, &address.to_ne_bytes()) => {
+                self.reach.translated += 1;
+            }
+            _ => {
+                let target = match described {
                     Some(target) => target.describe(),
                     None => format!("offset {:#x}", word - origin.range().start),
-                },
-                version: origin.number(),
-            });
+                };
+                self.leave(origin.number(), name(at), target);
+            }
         }
         true
     }
 
     fn atlas(&mut self, version: &Version) -> Option<&Atlas> {
         self.atlases.entry(version.number()).or_insert_with(|| version.atlas()).as_ref()
+    }
+}
+
+/// A word on the heap that is to lead to the new version.
+struct Change {
+    at: usize,
+    address: usize,
+    origin: u32,
+    name: String,
+}
+
+/// The heap blocks that what is no state of the other versions leads to: the first and last nodes of its lists, the roots
+/// of its trees.
+struct Owned(BTreeMap<usize, usize>);
+
+impl Owned {
+    /// `None` if there is more than may be looked at.
+    fn by(others: &[&Version], target: &Version, limit: usize) -> Option<Self> {
+        let images = others.iter().chain([&target]).map(|version| version.range().clone());
+        let mut heap = Heap::new(images.collect(), private(target, others), limit);
+        for range in others.iter().flat_map(|version| version.own_memory()) {
+            each_word(&range, |word| heap.follow(word, 1));
+        }
+        let mut blocks = BTreeMap::new();
+        while let Some(Piece { range, known, .. }) = heap.next() {
+            if known {
+                blocks.insert(range.start, range.end);
+            }
+        }
+        (!heap.is_cut_short()).then_some(Self(blocks))
+    }
+
+    fn has(&self, address: usize) -> bool {
+        self.0.range(..=address).next_back().is_some_and(|(_, &end)| address < end)
+    }
+}
+
+fn each_word(range: &Range<usize>, mut each: impl FnMut(usize)) {
+    let mut piece = vec![0; PIECE.min(range.len())];
+    let mut from = range.start.next_multiple_of(WORD);
+    while from < range.end {
+        let length = (range.end - from).min(piece.len()) & !(WORD - 1);
+        let Some(part) = piece.get_mut(..length).filter(|part| !part.is_empty()) else { break };
+        if !sys::read(from, part) {
+            break;
+        }
+        words(part).for_each(&mut each);
+        from += length;
     }
 }
 
