@@ -610,3 +610,12 @@ __asm__(".symver new_main,cr_main@@NEW");
     bench.put(&build.flag("-O2"));
     assert_eq!(plugin.step(), Step::Ran(63), "{:?}", seen.take());
 }
+
+#[test]
+fn thread_local_variables_that_no_thread_has_room_for_are_refused() {
+    let build = Build::ledger(2).more("\n__thread char enormous[1ul << 40];\n");
+    assert_eq!(
+        is_harmless(&build.bytes(), "enormous thread-local variables"),
+        Some(RefusalKind::BadImage)
+    );
+}

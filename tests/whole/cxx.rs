@@ -462,3 +462,46 @@ fn exceptions_inside_and_streams_work_in_every_version() {
         assert_eq!(faults(&seen), Vec::<String>::new());
     });
 }
+
+/// Containers that grow leave memory behind that is full of old pointers, and other owners' memory hangs on those.
+#[test]
+#[allow(unsafe_code, reason = "the address of a symbol is asked for")]
+fn containers_that_grow_do_not_lead_the_search_to_the_hosts_own_numbers() {
+    apart(|| {
+        let build = |size: usize| {
+            Build::cxx(format!(
+                r#"#include "reloader_guest.h"
+#include <string>
+#include <vector>
+static CR_STATE std::string text = "abc";
+static CR_STATE std::vector<int> numbers;
+char front[{size}] = {{1}};
+CR_EXPORT int cr_main(cr_plugin *, cr_op operation) {{
+    if (operation == CR_STEP) {{ text += "x"; numbers.push_back(1); }}
+    return text.size() == 3 + numbers.size() ? (int)numbers.size() : -1;
+}}"#
+            ))
+        };
+        let builds = [build(10), build(20_000)];
+        for history in [0, 3] {
+            let bench = Bench::with(&builds[0]);
+            let (mut plugin, seen) = bench.open_with(|builder| builder.history(history));
+            let mut log: Vec<(usize, Box<[usize; 4]>)> = Vec::new();
+            for round in 1..=200 {
+                bench.put(&builds[round % 2]);
+                assert_eq!(plugin.step(), Step::Ran(i32::try_from(round).unwrap()));
+                // SAFETY: the address is only looked at.
+                let main = *unsafe { plugin.symbol::<*const u8>("cr_main") }.unwrap();
+                log.push((!main.addr(), Box::new([main.addr(); 4])));
+            }
+            for (inverted, numbers) in &log {
+                assert!(
+                    numbers.iter().all(|number| *number == !inverted),
+                    "a number of the host's was changed"
+                );
+            }
+            plugin.close();
+            assert_eq!(faults(&seen), Vec::<String>::new());
+        }
+    });
+}

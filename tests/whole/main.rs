@@ -12,6 +12,7 @@ mod pointers;
 mod unloading;
 mod cxx;
 mod snapshots;
+mod leftovers;
 mod linkers;
 mod endurance;
 mod gdb;

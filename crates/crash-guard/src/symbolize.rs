@@ -178,7 +178,11 @@ fn functions_at(loader: &Loader, address: u64, bare: &Frame, frames: &mut Vec<Fr
     }
 }
 
+/// Only what is mangled: to a demangler a C function called `d` is the type `double`.
 fn demangled(name: String) -> String {
+    if !["_Z", "__Z", "_R"].iter().any(|mark| name.starts_with(mark)) {
+        return name;
+    }
     addr2line::demangle_auto(name.into(), None).into_owned()
 }
 

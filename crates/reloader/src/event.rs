@@ -40,6 +40,8 @@ pub enum Event {
     /// A version failed.
     Fault(Failure),
     /// A version that was left before runs again, with the state it was left with.
+    ///
+    /// That is its variables. What they point to on the heap is as the version that was left has left it.
     RolledBack {
         /// The version that runs again, at once or with the next step.
         version: u32,
@@ -239,6 +241,11 @@ pub enum Memory {
     NotSearched,
     /// Destructors of `thread_local` variables of other threads are still to run in it.
     ThreadLocals,
+    /// It handles a signal; tried again later.
+    SignalHandler {
+        /// The signal's number.
+        signal: i32,
+    },
     /// The loader keeps it, presumably for a library that has bound to these: the build has them as unique symbols.
     UniqueSymbols(Vec<String>),
     /// The loader keeps it for a reason that is not known, such as a handle somebody holds.
@@ -262,6 +269,9 @@ impl fmt::Display for Memory {
             Self::ThreadLocals => f.write_str(
                 "stays mapped: thread_local variables of other threads still have destructors in it",
             ),
+            Self::SignalHandler { signal } => {
+                write!(f, "stays mapped: its handler for signal {signal} is still installed")
+            }
             Self::UniqueSymbols(names) => write!(
                 f,
                 "stays mapped: unique symbols (build with -fno-gnu-unique): {}",

@@ -47,6 +47,8 @@ pub(crate) type Identity = [u64; 7];
 pub(crate) enum NotStaged {
     /// The build is still being written, or was replaced meanwhile.
     Changing,
+    /// There is nothing in it yet.
+    Empty(Identity),
     /// The build cannot be read: what was tried, and why it failed.
     Unreadable(io::Error),
     /// The copy cannot be written.
@@ -119,10 +121,13 @@ impl Stage {
     ) -> Result<(Staged, File), NotStaged> {
         let mut original = File::open(source).map_err(NotStaged::Unreadable)?;
         let metadata = original.metadata().map_err(NotStaged::Unreadable)?;
-        if metadata.len() == 0 || sys::being_written(&original) == Some(true) {
+        if sys::being_written(&original) == Some(true) {
             return Err(NotStaged::Changing);
         }
         let identity = sys::identity(&metadata);
+        if metadata.len() == 0 {
+            return Err(NotStaged::Empty(identity));
+        }
         let directory =
             self.directory().map_err(|error| NotStaged::Unwritable(self.root.clone(), error))?;
         let path = directory.join(copy_name(source, version));

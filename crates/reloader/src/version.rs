@@ -9,7 +9,7 @@ use crash_guard::{Fault, Installed};
 use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
 
 use crate::builder::Options;
-use crate::contract::{Context, Main, Operation};
+use crate::contract::{Context, Main, Operation, STATE_SECTION};
 use crate::entry::Caller;
 use crate::event::{Cause, During, Failure, Memory, RefusalKind};
 use crate::stage::{Identity, NotStaged, Stage, Staged};
@@ -342,11 +342,17 @@ impl Version {
     /// Unmaps the version and says whether it is gone; its copy is then free.
     pub(crate) fn unmap(self, caller: &Caller, installed: &Installed) -> (Memory, Option<Staged>) {
         sys::forget_exits(&self.range);
+        sys::forget_image(&self.range);
         // A guest that has set fault handlers of its own takes them with it.
-        installed.verify_and_repair(self.range.clone());
+        let handlers = installed.verify_and_repair(self.range.clone());
         let closed = sys::close(caller, self.handle);
         for dependency in self.dependencies {
+            // And so does a library that goes with it; most times there is none, and no need to ask where it lies.
+            let range = if handlers.is_ours() { None } else { sys::range_of(&dependency) };
             drop(sys::close(caller, dependency));
+            if let Some(range) = range.filter(|range| !sys::page_is_mapped(range.start)) {
+                installed.verify_and_repair(range);
+            }
         }
         let path: PathBuf = self.staged.path().to_owned();
         let gone = closed.is_ok()
@@ -403,6 +409,30 @@ fn array_size(range: &Range<u64>) -> usize {
     usize::try_from(range.end.saturating_sub(range.start).min(LONGEST_ARRAY)).unwrap_or(0)
 }
 
+/// What the loader does not check and the program would not survive.
+fn impossible(image: &Image<'_>) -> Option<String> {
+    // Each thread gets its own when it first touches it, and ends the program where there is no room.
+    let thread_local = image.tls().map_or(0, |segment| segment.memory_size);
+    if thread_local > LARGEST_THREAD_LOCAL {
+        return Some(format!(
+            "each thread would need {thread_local:#x} bytes for thread-local variables"
+        ));
+    }
+    let state = STATE_SECTION.as_bytes();
+    let outside = image.sections().iter().find(|section| {
+        section.name == state
+            && section.flags.is_allocated()
+            && !image
+                .segments()
+                .iter()
+                .any(|segment| segment.is_load() && segment.contains(section.address, section.size))
+    })?;
+    Some(format!("its state section at {:#x} lies in no segment", outside.address))
+}
+
+/// The most that a thread's own variables may take.
+const LARGEST_THREAD_LOCAL: u64 = 1 << 30;
+
 /// The writable segments without what the loader protects.
 fn writable(image: &Image<'_>) -> Vec<Range<u64>> {
     let relro = image.relro().unwrap_or(0..0);
@@ -426,6 +456,7 @@ fn shift(range: &Range<u64>, bias: usize) -> Range<usize> {
 fn not_staged(error: NotStaged) -> Unready {
     match error {
         NotStaged::Changing => Unready::BeingWritten,
+        NotStaged::Empty(identity) => Unready::Incomplete("the file is empty".to_owned(), identity),
         NotStaged::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Unready::BeingWritten
         }
@@ -487,6 +518,9 @@ impl Checked {
                 return Err(refused(RefusalKind::BadImage, reason.to_string()));
             }
         };
+        if let Some(reason) = impossible(&image) {
+            return Err(refused(RefusalKind::BadImage, reason));
+        }
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
         let copy = plan_load_copy(&image, &options)
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;

@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_millis(640);
 /// How soon a build is looked at again that misses something; each look copies the build.
 const MISSING: Duration = Duration::from_secs(1);
 
+/// The address that stands for the default action of a signal, as a range.
+const DEFAULT: std::ops::Range<usize> = 0..1;
+
 impl Plugin {
     /// Does what the machine says until the request is finished.
     pub(super) fn perform(&mut self, mut action: Action) -> Outcome {
@@ -140,6 +143,8 @@ impl Plugin {
             return Answer::Faulted;
         };
         let result = self.versions[at].call(&mut self.context, operation);
+        // A guest that resets the handlers of faults to the default, perhaps in a constructor, disarms the guard.
+        self.installed.verify_and_repair(DEFAULT);
         let answer = self.called(number, operation, result);
         if matches!(answer, Answer::Returned(value) if value >= 0) {
             self.worked(number, operation);

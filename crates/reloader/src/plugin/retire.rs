@@ -36,6 +36,8 @@ impl Plugin {
 
     /// Unmaps a version if nothing needs it, or keeps it for later; `last` says that there is no later.
     fn release(&mut self, mut version: Version, closing: bool, last: bool) {
+        // Its handlers of faults go back to the guard in any case.
+        self.installed.verify_and_repair(version.range().clone());
         match self.needed(&version, closing) {
             None => {
                 let number = version.number();
@@ -77,6 +79,9 @@ impl Plugin {
             if !reach.complete {
                 return Some(Memory::NotSearched);
             }
+        }
+        if let Some(signal) = sys::handled_signal(version.range()) {
+            return Some(Memory::SignalHandler { signal });
         }
         if sys::threads_have_exits(version.range()) {
             return Some(Memory::ThreadLocals);

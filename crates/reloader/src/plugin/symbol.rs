@@ -55,7 +55,9 @@ impl Plugin {
     pub unsafe fn symbol<T: Copy>(&self, name: &str) -> Result<Symbol<'_, T>, Error> {
         const { assert!(size_of::<T>() == size_of::<*const ()>(), "T is a pointer") };
         let version = self.current()?;
-        let address = sys::symbol(version.handle(), name).ok_or_else(|| {
+        // The loader looks in the libraries that it needs as well.
+        let own = |address: &std::ptr::NonNull<_>| version.range().contains(&address.addr().get());
+        let address = sys::symbol(version.handle(), name).filter(own).ok_or_else(|| {
             let message = format!("version {} exports no symbol {name:?}", version.number());
             Error::new(ErrorKind::NoSymbol, message).at(self.path())
         })?;

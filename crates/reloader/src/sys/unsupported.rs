@@ -161,6 +161,16 @@ pub(crate) fn divert(_: &[usize], _: Registration) -> bool {
     true
 }
 
+pub(crate) fn forget_image(_: &Range<usize>) {}
+
+pub(crate) fn handled_signal(_: &Range<usize>) -> Option<i32> {
+    None
+}
+
+pub(crate) fn range_of(handle: &Handle) -> Option<Range<usize>> {
+    match *handle {}
+}
+
 pub(crate) fn exit_records() -> Vec<usize> {
     Vec::new()
 }

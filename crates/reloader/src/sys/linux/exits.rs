@@ -34,14 +34,20 @@ pub(crate) enum Registration {
     Image,
     /// At the thread's end: C++'s own name for it and the C library's, which Rust uses.
     Thread,
+    /// Around a fork; the C library is told when the image goes.
+    Fork,
+    /// When a thread with a value for a key ends; the key goes with the image.
+    Key,
 }
 
 impl Registration {
     /// The imported functions that register so.
-    pub(crate) const ALL: [(&'static str, Self); 3] = [
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("__cxa_atexit", Self::Image),
         ("__cxa_thread_atexit", Self::Thread),
         ("__cxa_thread_atexit_impl", Self::Thread),
+        ("__register_atfork", Self::Fork),
+        ("pthread_key_create", Self::Key),
     ];
 }
 
@@ -72,6 +78,64 @@ extern "C" fn register_for_thread(function: usize, object: usize, image: usize) 
         push(Exit { function, object, image, thread: Some(thread) });
     }
     0
+}
+
+/// Stands in for `__register_atfork`, glibc's own form of `pthread_atfork`.
+extern "C" fn register_for_fork(
+    prepare: usize,
+    parent: usize,
+    child: usize,
+    image: usize,
+) -> c_int {
+    HANDLES.lock().unwrap_or_else(PoisonError::into_inner).push(image);
+    // SAFETY: passed on as it came.
+    unsafe { __register_atfork(prepare, parent, child, image) }
+}
+
+/// Stands in for `pthread_key_create`.
+extern "C" fn create_key(key: *mut libc::pthread_key_t, destructor: usize) -> c_int {
+    type Destructor = unsafe extern "C" fn(*mut c_void);
+    // SAFETY: a null or the guest's own function, as it came; the key is written where the guest wants it.
+    unsafe {
+        let destructor_function = std::mem::transmute::<usize, Option<Destructor>>(destructor);
+        let result = libc::pthread_key_create(key, destructor_function);
+        if result == 0 && destructor != 0 {
+            KEYS.lock().unwrap_or_else(PoisonError::into_inner).push((*key, destructor));
+        }
+        result
+    }
+}
+
+unsafe extern "C" {
+    #[cfg(target_env = "gnu")]
+    fn __register_atfork(prepare: usize, parent: usize, child: usize, image: usize) -> c_int;
+    fn __cxa_finalize(image: *mut c_void);
+}
+
+/// musl has no such function, and no guest imports it.
+#[cfg(not(target_env = "gnu"))]
+unsafe fn __register_atfork(_: usize, _: usize, _: usize, _: usize) -> c_int {
+    libc::ENOSYS
+}
+
+/// The `__dso_handle`s that fork handlers were registered with.
+static HANDLES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// Keys with a destructor, and the destructor.
+static KEYS: Mutex<Vec<(libc::pthread_key_t, usize)>> = Mutex::new(Vec::new());
+
+/// Makes the C library forget what it still has of the image in `range`: fork handlers and keys. To be called just
+/// before it is unmapped.
+pub(crate) fn forget_image(range: &Range<usize>) {
+    let mut handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
+    for handle in handles.extract_if(.., |handle| range.contains(handle)) {
+        // SAFETY: the image's destructors are all with this module, so that this runs nothing.
+        unsafe { __cxa_finalize(handle as *mut c_void) };
+    }
+    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    for (key, _) in keys.extract_if(.., |(_, destructor)| range.contains(destructor)) {
+        // SAFETY: the guest that made the key is gone; it may have deleted it, which is then said and does no harm.
+        unsafe { libc::pthread_key_delete(key) };
+    }
 }
 
 fn push(exit: Exit) {
@@ -154,11 +218,13 @@ pub(crate) fn exit_records() -> Vec<usize> {
 /// Done before any code of the guest runs. The slots lie in memory that the loader has made read-only (RELRO); it is
 /// made writable for the one store and read-only again.
 pub(crate) fn divert(slots: &[usize], registration: Registration) -> bool {
-    let stand_in: extern "C" fn(usize, usize, usize) -> c_int = match registration {
-        Registration::Image => register,
-        Registration::Thread => register_for_thread,
+    let stand_in = match registration {
+        Registration::Image => register as *const c_void,
+        Registration::Thread => register_for_thread as *const c_void,
+        Registration::Fork => register_for_fork as *const c_void,
+        Registration::Key => create_key as *const c_void,
     };
-    let target = (stand_in as *const c_void).addr();
+    let target = stand_in.addr();
     slots.iter().all(|&slot| {
         // SAFETY: the slot is a word of the guest's own global offset table, found by its relocations; no Rust reference
         // to it exists, and the guest does not run yet. The page's protection comes back when `_writable` is dropped.

@@ -4,6 +4,7 @@
 //! that the guard may abandon it.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
@@ -110,6 +111,13 @@ fn link_map(handle: &Handle) -> Option<NonNull<LinkMap>> {
     let result =
         unsafe { libc::dlinfo(handle.0.as_ptr(), libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
     NonNull::new(map).filter(|_| result == 0)
+}
+
+/// Where a library lies.
+pub(crate) fn range_of(handle: &Handle) -> Option<Range<usize>> {
+    // SAFETY: the handle is open: `Handle` is consumed when it is closed.
+    let module = unsafe { elf_sections::sys::module_by_handle(handle.0.as_ptr()) };
+    module.map(|module| module.range())
 }
 
 /// The load bias: what is added to each address of the image.

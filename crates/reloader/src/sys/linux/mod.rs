@@ -6,10 +6,11 @@ mod loader;
 mod maps;
 mod memory;
 mod pages;
+mod signal;
 mod thread;
 
 pub(crate) use exits::{
-    Exit, Registration, divert, exit_records, forget_exits, return_exits, take_exits,
+    Exit, Registration, divert, exit_records, forget_exits, forget_image, return_exits, take_exits,
     threads_have_exits,
 };
 pub(crate) use file::{
@@ -18,9 +19,10 @@ pub(crate) use file::{
 };
 pub(crate) use loader::{
     Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close,
-    is_loaded, open, records, symbol,
+    is_loaded, open, range_of, records, symbol,
 };
 pub(crate) use maps::{is_mapped, writable_memory};
 pub(crate) use memory::{copy, page_is_mapped, read, write};
 pub(crate) use pages::{Spare, renew, salvage};
+pub(crate) use signal::handled_signal;
 pub(crate) use thread::thread_inside;
