@@ -3,8 +3,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-/// In the test's own process: nothing. Elsewhere: the command that runs the test of this name, `crashes::this_one`,
-/// in a process of its own.
+/// In the test's own process: nothing. Elsewhere: the command that runs the test of this name,
+/// `crashes::this_one`, in a process of its own.
 pub fn alone(test: &str) -> Option<Command> {
     if std::env::var_os(ALONE).is_some() {
         return None;

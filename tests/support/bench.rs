@@ -61,7 +61,8 @@ impl Bench {
         fs::rename(unfinished, self.library()).unwrap();
     }
 
-    /// A plugin that looks at the file with each step, so that nothing depends on when a notification comes.
+    /// A plugin that looks at the file with each step, so that nothing depends on when a
+    /// notification comes.
     pub fn builder(&self) -> Builder {
         Plugin::builder(self.library())
             .temp_dir(self.temporary.path())
@@ -122,7 +123,8 @@ impl Seen {
         drop(self.take());
     }
 
-    /// The words of what has been seen since this was last asked: `loaded 1`, `fault 2 step`, `refused 3 BadImage`.
+    /// The words of what has been seen since this was last asked: `loaded 1`, `fault 2 step`,
+    /// `refused 3 BadImage`.
     pub fn words(&self) -> Vec<String> {
         self.take().iter().filter_map(words).collect()
     }

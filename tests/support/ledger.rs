@@ -82,7 +82,8 @@ impl Build {
         Self::cxx(SOURCE).header("faults.h", FAULTS).flag(format!("-DBUILD={build}"))
     }
 
-    /// Makes a ledger's guest fail in `operation` (`CR_STEP`) by one of the ways of `guests/faults.h`.
+    /// Makes a ledger's guest fail in `operation` (`CR_STEP`) by one of the ways of
+    /// `guests/faults.h`.
     #[must_use]
     pub fn failing(self, operation: &str, way: &str) -> Self {
         self.flag(format!("-DFAIL_IN={operation}")).flag(format!("-DFAIL_BY={way}"))

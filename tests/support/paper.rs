@@ -18,7 +18,8 @@ struct Sheet {
 
 const ROOM: usize = 65_536;
 
-/// What a guest in C or C++ starts with to write on the paper: `paper = ctx->userdata`, then `say("%d\n", x)`.
+/// What a guest in C or C++ starts with to write on the paper: `paper = ctx->userdata`, then
+/// `say("%d\n", x)`.
 pub const PEN: &str = r#"
 #include "reloader_guest.h"
 #include <stdarg.h>

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub struct Tool(pub PathBuf);
 
-/// Finds a program, or says that the test is skipped for want of it; with `REQUIRE_TOOLS=1` it fails instead.
+/// Finds a program, or says that the test is skipped for want of it; with `REQUIRE_TOOLS=1` it
+/// fails instead.
 pub fn tool(name: &str) -> Option<Tool> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =

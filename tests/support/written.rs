@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Writes a file and waits until nobody has it open for writing.
 ///
-/// Another test may start a program in between: its child has all open files, ours included, until it runs the program,
-/// and a plugin rightly waits for that.
+/// Another test may start a program in between: its child has all open files, ours included, until
+/// it runs the program, and a plugin rightly waits for that.
 pub fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
     let until = Instant::now() + Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! Builds that can never run, or not yet: what runs is not disturbed, and the good build is loaded when it is there.
+//! Builds that can never run, or not yet: what runs is not disturbed, and the good build is loaded
+//! when it is there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -62,8 +63,8 @@ impl Running {
     }
 }
 
-/// Offers `bytes` as the second build and as the very first one: it is not loaded, costs nothing, and the good build is
-/// loaded afterwards. What it is refused for, if it is not waited for.
+/// Offers `bytes` as the second build and as the very first one: it is not loaded, costs nothing,
+/// and the good build is loaded afterwards. What it is refused for, if it is not waited for.
 fn is_harmless(bytes: &[u8], what: &str) -> Option<RefusalKind> {
     let mut running = Running::build_1();
     running.seen.forget();
@@ -205,7 +206,8 @@ fn a_page_of_zeros_anywhere_never_costs_the_state() {
         assert!(running.ledger.calls(Operation::Unload) <= 1, "{what}");
         running.bench.put(&Build::ledger(3));
         assert_eq!(running.plugin.step(), Step::Ran(3), "{what}: {:?}", running.seen.take());
-        // Damage that neither loader nor processor can see may have kept the guest from counting, never from going on.
+        // Damage that neither loader nor processor can see may have kept the guest from counting,
+        // never from going on.
         assert!(running.ledger.count() > 2, "{what}: {:?}", running.seen.take());
         assert!(running.ledger.count() <= steps + 1, "{what}");
 
@@ -256,7 +258,8 @@ fn another_machines_image_is_refused() {
 
 #[test]
 fn an_image_of_another_word_size_is_refused() {
-    // An ELF-32 header for an i386 shared object, made by hand: 32-bit C libraries are rarely installed.
+    // An ELF-32 header for an i386 shared object, made by hand: 32-bit C libraries are rarely
+    // installed.
     let mut bytes = vec![0; 4096];
     bytes[..8].copy_from_slice(&[0x7f, b'E', b'L', b'F', 1, 1, 1, 0]);
     bytes[16..20].copy_from_slice(&[3, 0, 3, 0]);

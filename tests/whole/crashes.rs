@@ -1,5 +1,5 @@
-//! A guest fails, in every operation and in every way: the host lives, what worked before runs on with its state, and
-//! the mended build is picked up.
+//! A guest fails, in every operation and in every way: the host lives, what worked before runs on
+//! with its state, and the mended build is picked up.
 
 use std::time::Duration;
 
@@ -76,7 +76,8 @@ fn a_step_that_fails_in_any_way_goes_back_to_the_version_before() {
         assert!(kinds.contains(&kind(failure)), "{way}: {failure}");
         let thrown = kind(failure) == FaultKind::CxxException;
         assert!(failure.place.is_some() || thrown, "{way}: {failure}");
-        // The failed step counted up in version 2's memory; version 1's state is that of its unload.
+        // The failed step counted up in version 2's memory; version 1's state is that of its
+        // unload.
         assert_eq!(ledger.count(), 3);
 
         assert_eq!(plugin.step(), Step::Ran(1), "{way}");

@@ -36,8 +36,8 @@ fn step(plugin: &mut Plugin, paper: &Paper) -> String {
     paper.take()
 }
 
-/// What went wrong. An image that stays for a while because a stale word on the heap leads there is not: the search takes
-/// each word for a pointer that may be one.
+/// What went wrong. An image that stays for a while because a stale word on the heap leads there is
+/// not: the search takes each word for a pointer that may be one.
 fn faults(seen: &Seen) -> Vec<String> {
     seen.take()
         .into_iter()
@@ -160,7 +160,8 @@ fn containers_that_are_state_keep_their_contents_across_reloads() {
     });
 }
 
-/// The crash comes before the new version has changed anything: what it changes of the heap stays changed.
+/// The crash comes before the new version has changed anything: what it changes of the heap stays
+/// changed.
 #[test]
 fn containers_that_are_state_survive_a_crash_and_the_next_build() {
     let test = "cxx::containers_that_are_state_survive_a_crash_and_the_next_build";
@@ -280,7 +281,8 @@ fn destructors_run_when_their_version_goes_and_those_of_carried_objects_with_the
         paper.give_to(&mut plugin);
         assert_eq!(step(&mut plugin, &paper), "step1 ");
         bench.put(&build(2));
-        // What the new version had constructed is destroyed before the old content comes in; the rest in reverse order.
+        // What the new version had constructed is destroyed before the old content comes in; the
+        // rest in reverse order.
         assert_eq!(step(&mut plugin, &paper), "-inner1 atexit1 -plain1 end1 fini1 step2 ");
         bench.put(&build(3));
         let said = step(&mut plugin, &paper);
@@ -463,7 +465,8 @@ fn exceptions_inside_and_streams_work_in_every_version() {
     });
 }
 
-/// Containers that grow leave memory behind that is full of old pointers, and other owners' memory hangs on those.
+/// Containers that grow leave memory behind that is full of old pointers, and other owners' memory
+/// hangs on those.
 #[test]
 #[allow(unsafe_code, reason = "the address of a symbol is asked for")]
 fn containers_that_grow_do_not_lead_the_search_to_the_hosts_own_numbers() {

@@ -35,7 +35,8 @@ impl Holding {
         }
     }
 
-    /// The allocator may keep some, and a mapping may be split or merged; a leak of one of each reload shows.
+    /// The allocator may keep some, and a mapping may be split or merged; a leak of one of each
+    /// reload shows.
     fn has_not_grown_since(self, before: Self, reloads: usize) {
         println!("{before:?} to {self:?} in {reloads} reloads");
         assert!(

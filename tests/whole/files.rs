@@ -1,4 +1,5 @@
-//! Where the copies lie, what they are called, and that nothing of them is left; paths of every kind.
+//! Where the copies lie, what they are called, and that nothing of them is left; paths of every
+//! kind.
 #![allow(unsafe_code, reason = "forks and drops privileges, in processes of their own")]
 
 use std::ffi::OsStr;
@@ -25,7 +26,8 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Loads build 1 from there, reloads build 2, crashes in build 3, comes back, closes: nothing is left.
+/// Loads build 1 from there, reloads build 2, crashes in build 3, comes back, closes: nothing is
+/// left.
 fn works(library: &Path, temporary: &Path) {
     write(library, &Build::ledger(1).bytes());
     let seen = Seen::default();
@@ -358,7 +360,8 @@ fn a_temporary_directory_that_is_gone_is_told_and_waited_for() {
     assert_eq!(entries(&temporary), Vec::<PathBuf>::new());
 }
 
-/// A process that runs a plugin: steps at each line it is sent, says what came of it, ends when nothing more is sent.
+/// A process that runs a plugin: steps at each line it is sent, says what came of it, ends when
+/// nothing more is sent.
 struct Host {
     process: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -625,7 +628,8 @@ fn what_may_not_be_read_or_written_is_an_error_that_names_it_and_the_cure() {
     // SAFETY: no arguments.
     let root = unsafe { libc::geteuid() } == 0;
     if root {
-        // SAFETY: numbers only. Root may do everything, nobody may not; it becomes root again for the clean-up.
+        // SAFETY: numbers only. Root may do everything, nobody may not; it becomes root again for
+        // the clean-up.
         assert_eq!(unsafe { libc::setresuid(65_534, 65_534, 0) }, 0);
     }
     let refused = |path: &Path| Plugin::builder(path).temp_dir(&writable).open().unwrap_err();

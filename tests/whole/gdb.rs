@@ -1,4 +1,5 @@
-//! A debugger on the host: it stops in the code of a version that was loaded long after it was attached.
+//! A debugger on the host: it stops in the code of a version that was loaded long after it was
+//! attached.
 
 use std::process::Command;
 

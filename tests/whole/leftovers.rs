@@ -125,7 +125,8 @@ fn a_guest_that_resets_the_handlers_of_faults_does_not_disarm_the_guard() {
 
 #[allow(unsafe_code, reason = "a signal to this process")]
 fn raise(signal: i32) {
-    // SAFETY: the handler that is called belongs to an image that is mapped, which is what is tested.
+    // SAFETY: the handler that is called belongs to an image that is mapped, which is what is
+    // tested.
     assert_eq!(unsafe { libc::raise(signal) }, 0);
 }
 

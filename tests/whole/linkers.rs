@@ -1,4 +1,5 @@
-//! Guests of every compiler and linker, and of unusual linking: each loads, keeps its state, crashes and comes back.
+//! Guests of every compiler and linker, and of unusual linking: each loads, keeps its state,
+//! crashes and comes back.
 
 use reloader::{Event, RefusalKind, StatePolicy, StateReport, Step};
 use reloader_tests::{Bench, Build, PEN, Paper, apart, tool};

@@ -1,4 +1,5 @@
-//! A new build is noticed, whichever way it comes, and a step without news asks the system for nothing.
+//! A new build is noticed, whichever way it comes, and a step without news asks the system for
+//! nothing.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::symlink;
@@ -58,7 +59,8 @@ fn builds_of_the_same_second_and_of_the_same_time_are_told_apart() {
         set_mtime(&bench.library(), time);
         let mut plugin = open(&bench, &bench.library(), watch);
         runs(&mut plugin, 1);
-        // Another nanosecond of the same second, then the very same nanosecond with a file of another number.
+        // Another nanosecond of the same second, then the very same nanosecond with a file of
+        // another number.
         for (build, nanosecond) in [(2, 1), (3, 1), (4, 0)] {
             let other = bench.directory().join("other");
             fs::write(&other, Build::ledger(build).bytes()).unwrap();

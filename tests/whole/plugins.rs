@@ -1,5 +1,5 @@
-//! Several plugins in one process: side by side, one inside the other, each on a thread of its own; and the host's own
-//! faults, which are nobody's but the host's.
+//! Several plugins in one process: side by side, one inside the other, each on a thread of its own;
+//! and the host's own faults, which are nobody's but the host's.
 #![allow(unsafe_code, reason = "callbacks of guests, signal handlers, and faults on purpose")]
 
 use std::ffi::{c_int, c_void};

@@ -1,4 +1,5 @@
-//! Words of the state that lead into an old image, and the same words after a reload and a rollback.
+//! Words of the state that lead into an old image, and the same words after a reload and a
+//! rollback.
 
 use reloader::{Event, Memory, StateReport, Step};
 use reloader_tests::{Bench, Build, PEN, Paper, Seen, apart};
@@ -101,8 +102,9 @@ for (int i = 2; i >= 0; i--) say(" %d %s %d", list[i]->call(), list[i]->text, *l
 const LITERALS: &str =
     r#"const char *const literals[] = {"a literal of some length", "on the heap"};"#;
 
-/// Behind the blocks that the state itself leads to, nothing but objects with virtual functions is changed: what else
-/// looks like a pointer there may be somebody else's number. The old image stays, and it is said.
+/// Behind the blocks that the state itself leads to, nothing but objects with virtual functions is
+/// changed: what else looks like a pointer there may be somebody else's number. The old image
+/// stays, and it is said.
 #[test]
 fn a_function_pointer_deep_in_the_heap_goes_on_leading_to_the_old_image() {
     apart(|| {
@@ -431,7 +433,8 @@ fn without_a_search_the_heap_is_left_as_it_is() {
     });
 }
 
-/// What the state leads to in the middle, what surrounds it, what was freed, and the records of the loader itself.
+/// What the state leads to in the middle, what surrounds it, what was freed, and the records of the
+/// loader itself.
 #[test]
 fn only_what_belongs_to_the_state_is_looked_through() {
     apart(|| {
@@ -484,8 +487,8 @@ static struct thing *make(void) { struct thing *thing = calloc(1, sizeof *thing)
                 assert_eq!(scene.step(&mut plugin), said);
             }
         };
-        // In the heap of another thread, which is gone before the images come to lie where its stack still says, and
-        // in that of this one.
+        // In the heap of another thread, which is gone before the images come to lie where its
+        // stack still says, and in that of this one.
         std::thread::scope(|scope| scope.spawn(run).join().unwrap());
         run();
     });

@@ -1,4 +1,5 @@
-//! The state under each policy: what is kept, what is reported, and that nothing is lost in silence.
+//! The state under each policy: what is kept, what is reported, and that nothing is lost in
+//! silence.
 
 use reloader::{Event, RefusalKind, StatePolicy, StateReport, Step};
 use reloader_tests::{Bench, Build, PEN, Paper, apart, step_until};
@@ -63,7 +64,8 @@ fn reload_with(
     drop(paper.take());
     seen.forget();
     bench.put(second);
-    // Another test's compiler may just be starting, with the file still open for writing: such a build is waited for.
+    // Another test's compiler may just be starting, with the file still open for writing: such a
+    // build is waited for.
     let mut events = Vec::new();
     step_until(&mut plugin, |step| {
         assert_eq!(step, Step::Ran(0));
@@ -231,7 +233,8 @@ fn a_type_that_widened_and_an_array_that_grew_keep_what_fits_and_are_reported() 
     assert_eq!(back.report().resized.len(), 4);
 }
 
-/// With debug information a number stays the number that it is, whatever its new type's other bytes were.
+/// With debug information a number stays the number that it is, whatever its new type's other bytes
+/// were.
 #[test]
 fn a_number_of_another_width_is_the_same_number_or_refused() {
     let first = guest(
@@ -499,7 +502,8 @@ fn statics_of_functions_are_kept_while_the_functions_stay() {
     }
 }
 
-/// gcc calls them `n.0` and `n.1` in an order of its own, so that names alone do not say whose they are.
+/// gcc calls them `n.0` and `n.1` in an order of its own, so that names alone do not say whose they
+/// are.
 #[test]
 fn renumbered_statics_of_functions_are_kept_or_refused_but_never_swapped() {
     let set = "*f() = 100; *g() = 200;";

@@ -96,8 +96,8 @@ fn a_library_that_forbids_unloading_goes_all_the_same() {
     });
 }
 
-/// A guest whose first build starts a thread that does `work` in its own code; the host's pipe is in the file
-/// descriptor that the context's pointer stands for.
+/// A guest whose first build starts a thread that does `work` in its own code; the host's pipe is
+/// in the file descriptor that the context's pointer stands for.
 fn with_thread(build: i32, work: &str) -> Build {
     Build::c(format!(
         r#"#include "reloader_guest.h"
@@ -195,7 +195,8 @@ fn a_thread_that_runs_keeps_its_image_until_it_ends() {
     });
 }
 
-/// The thread calls something of the C library that calls back: only its stack leads into the guest.
+/// The thread calls something of the C library that calls back: only its stack leads into the
+/// guest.
 #[test]
 fn a_thread_whose_stack_leads_into_an_image_keeps_it() {
     apart(|| {
@@ -339,7 +340,8 @@ fn thread_local_objects_of_the_thread_that_steps_go_with_their_version() {
     });
 }
 
-/// Other threads' objects are theirs: they are destroyed when the threads end, and until then the image stays.
+/// Other threads' objects are theirs: they are destroyed when the threads end, and until then the
+/// image stays.
 #[test]
 #[allow(unsafe_code, reason = "a function of the guest is called directly")]
 fn thread_local_objects_of_a_thread_that_lives_on_keep_the_image_and_it_is_said() {
@@ -356,7 +358,8 @@ fn thread_local_objects_of_a_thread_that_lives_on_keep_the_image_and_it_is_said(
         let (touched, wait) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            // SAFETY: the guest is mapped until this thread's objects are gone, and the counter for good.
+            // SAFETY: the guest is mapped until this thread's objects are gone, and the counter for
+            // good.
             unsafe { touch(counter as *mut i32) };
             touched.send(()).unwrap();
             ended.recv().unwrap();

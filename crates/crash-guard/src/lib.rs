@@ -34,7 +34,9 @@
 //! A fault outside a guard, on a thread without one, in a forked or vforked child, or under a
 //! barrier, and a signal that was sent with `kill` or `sigqueue`, go to whoever had the signal
 //! before [`install`], with its mask, flags and default action as if this crate were not there.
-//! (A previous handler runs on the alternate stack, though, even if it did not ask for one.)
+//! (A previous handler runs on the alternate stack, though, even if it did not ask for one; and
+//! where std's own handler lets a first `kill` with a fault signal pass, the default action follows
+//! at once.)
 //! A thread that the guest starts has no guard. Panics of the caller's own Rust runtime and
 //! forced unwinding (`pthread_exit`) pass through a guard, destructors and all.
 //!

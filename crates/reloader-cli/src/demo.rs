@@ -1,4 +1,5 @@
-//! `reloader demo`: a library is written, built, run, edited, broken and mended before the user's eyes.
+//! `reloader demo`: a library is written, built, run, edited, broken and mended before the user's
+//! eyes.
 
 mod note;
 mod workshop;
@@ -18,8 +19,8 @@ use crate::stop::Stop;
 
 /// Build a small C library, run it, edit it, break it and mend it, and show that its state survives
 ///
-/// It needs a C compiler: the one that the environment variable CC names, or cc. Everything happens in a temporary
-/// directory. The exit code is 0 only if all that the demo promises was observed.
+/// It needs a C compiler: the one that the environment variable CC names, or cc. Everything happens
+/// in a temporary directory. The exit code is 0 only if all that the demo promises was observed.
 #[derive(Debug, Args)]
 #[command(after_long_help = JSON_HELP)]
 pub struct Demo {
@@ -43,7 +44,8 @@ impl Demo {
             reporter.report(&Note::Kept { directory: workshop.keep().display().to_string() });
         }
         outcome?;
-        // Whoever has closed the output does not want to read it; any other failure to write is one.
+        // Whoever has closed the output does not want to read it; any other failure to write is
+        // one.
         reporter.is_read().map(drop)
     }
 }

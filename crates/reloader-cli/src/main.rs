@@ -1,4 +1,5 @@
-//! The program `reloader`: runs a native library and reloads it, with its state kept, whenever it is rebuilt.
+//! The program `reloader`: runs a native library and reloads it, with its state kept, whenever it
+//! is rebuilt.
 //!
 //! Exit codes: 0, it worked; 1, the work failed; 2, the command line is wrong.
 

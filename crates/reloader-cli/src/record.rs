@@ -212,7 +212,8 @@ impl From<&StateReport> for State {
     }
 }
 
-/// An old version whose image stays in memory; for readers only, since it changes nothing that runs.
+/// An old version whose image stays in memory; for readers only, since it changes nothing that
+/// runs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Leftover {
     version: u32,

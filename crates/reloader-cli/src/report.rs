@@ -40,8 +40,8 @@ enum Destination {
 impl Reporter {
     /// Reports to the standard output.
     ///
-    /// With `json`, it is the program's alone from now on, so that every line in it is an object: what the guest
-    /// prints goes to the standard error instead.
+    /// With `json`, it is the program's alone from now on, so that every line in it is an object:
+    /// what the guest prints goes to the standard error instead.
     pub fn new(json: bool) -> anyhow::Result<Self> {
         let to = if json {
             let own = sys::take_stdout()
@@ -68,7 +68,8 @@ impl Reporter {
         self.output().report(report);
     }
 
-    /// Whether there is any use in going on: an error if the output failed, false if its reader is gone.
+    /// Whether there is any use in going on: an error if the output failed, false if its reader is
+    /// gone.
     pub fn is_read(&self) -> anyhow::Result<bool> {
         match &self.output().failure {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
@@ -89,7 +90,8 @@ impl Reporter {
 
 impl Output {
     fn record(&mut self, record: &Record) {
-        // A guest that fails in every step says the same again and again, which only programs want to read.
+        // A guest that fails in every step says the same again and again, which only programs want
+        // to read.
         let repeated = self.last.replace(record.clone()).is_some_and(|last| last == *record);
         if repeated && matches!(self.to, Destination::Lines(_)) {
             return;

@@ -10,7 +10,8 @@ use reloader::{ErrorKind, Plugin, StatePolicy, Step, Watch};
 use crate::report::{Reporter, remark};
 use crate::stop::Stop;
 
-/// Run a library: step it at an interval, reload it when it is rebuilt, roll it back when it crashes
+/// Run a library: step it at an interval, reload it when it is rebuilt, roll it back when it
+/// crashes
 #[derive(Debug, Args)]
 #[command(after_long_help = JSON_HELP)]
 pub struct Run {
@@ -20,8 +21,8 @@ pub struct Run {
 
     /// Milliseconds from one step to the next; 0: as fast as possible, 16: about 60 steps a second
     ///
-    /// A step that takes longer is followed by the next one at once, and the time lost is not made up for. While no
-    /// version runs, the file is looked at no more than a hundred times a second.
+    /// A step that takes longer is followed by the next one at once, and the time lost is not made
+    /// up for. While no version runs, the file is looked at no more than a hundred times a second.
     #[arg(long, value_name = "MS", default_value_t = 16)]
     interval: u64,
 
@@ -76,7 +77,8 @@ enum State {
     /// Each variable by its name, whatever its place
     #[default]
     BySymbol,
-    /// The state section as it is, at the same addresses and of the same size, or the build is refused
+    /// The state section as it is, at the same addresses and of the same size, or the build is
+    /// refused
     Identical,
     /// The state section as it is, of the same size, or the build is refused
     SameSize,

@@ -35,13 +35,13 @@
 //! profile, and the versions of its dependencies), but not on code:
 //!
 //! - **Code changes:** the name stays, the value is carried.
-//! - **The variable is renamed or moved to another module:** the name is a new one, and the variable
-//!   starts from its initialiser.
-//! - **The type, the compiler, a feature or a dependency changes:** in the legacy scheme the name ends
-//!   in a hash that covers them. `reloader` leaves the hash aside: the variable inherits as many of
-//!   the old bytes as fit. In a host that compares whole names it starts afresh. The v0 scheme (`-C
-//!   symbol-mangling-version=v0`) leaves the type out and covers the rest: a variable whose type
-//!   alone has changed inherits, one that was built otherwise starts afresh.
+//! - **The variable is renamed or moved to another module:** the name is a new one, and the
+//!   variable starts from its initialiser.
+//! - **The type, the compiler, a feature or a dependency changes:** in the legacy scheme the name
+//!   ends in a hash that covers them. `reloader` leaves the hash aside: the variable inherits as
+//!   many of the old bytes as fit. In a host that compares whole names it starts afresh. The v0
+//!   scheme (`-C symbol-mangling-version=v0`) leaves the type out and covers the rest: a variable
+//!   whose type alone has changed inherits, one that was built otherwise starts afresh.
 //! - **A field of the type changes:** neither scheme shows it. If the size stays the same, the
 //!   bytes are carried.
 //!

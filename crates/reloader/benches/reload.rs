@@ -1,7 +1,8 @@
 //! What a step and a reload cost, beside the least that they could cost.
 //!
-//! Machines are noisy, so that a time by itself proves little: each measurement is taken beside its floor, round by round
-//! in turn, and what is printed in the end is the median of the rounds' ratios with the bound that it has to keep.
+//! Machines are noisy, so that a time by itself proves little: each measurement is taken beside its
+//! floor, round by round in turn, and what is printed in the end is the median of the rounds'
+//! ratios with the bound that it has to keep.
 #![allow(missing_docs, unsafe_code, reason = "a benchmark calls the loader by itself")]
 
 use std::ffi::{CString, c_int, c_void};
@@ -36,7 +37,8 @@ fn main() {
     }
 }
 
-/// A step of an empty guest, with the check for a new build, beside a plain indirect call of the same function.
+/// A step of an empty guest, with the check for a new build, beside a plain indirect call of the
+/// same function.
 fn step(criterion: &mut Criterion, workshop: &Workshop) -> String {
     let library = workshop.guest("empty", EMPTY);
     let mut plugin = workshop.plugin(&library, Watch::Notify);
@@ -137,7 +139,8 @@ fn state(workshop: &Workshop) -> String {
     }
     let (from, mut to) = (vec![1u8; SIZE], vec![2u8; SIZE]);
     let mut over = Vec::new();
-    // Once versions leave the history, the next one takes over their memory; the first few have to get new one.
+    // Once versions leave the history, the next one takes over their memory; the first few have to
+    // get new one.
     for _ in 0..5 {
         touch(&library);
         reloading(&mut plugin);

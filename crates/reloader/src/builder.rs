@@ -38,11 +38,13 @@ pub enum StatePolicy {
     /// Each variable by its name, whatever its place; sizes may differ.
     #[default]
     BySymbol,
-    /// The sections as they are, at the same addresses and of the same size, or the build is refused (cr's SAFEST).
+    /// The sections as they are, at the same addresses and of the same size, or the build is
+    /// refused (cr's SAFEST).
     Identical,
     /// The sections as they are, of the same size, or the build is refused (cr's SAFE).
     SameSize,
-    /// The sections as they are, as far as they fit; a build with less room is refused (cr's UNSAFE).
+    /// The sections as they are, as far as they fit; a build with less room is refused (cr's
+    /// UNSAFE).
     Fits,
     /// Nothing is carried (cr's DISABLE).
     Off,
@@ -53,14 +55,14 @@ pub enum StatePolicy {
 pub enum Watch {
     /// The operating system tells; where it cannot, as `Poll` every 100 ms.
     ///
-    /// It tells of the file, of the directory it lies in, and of symbolic links on the way; that a directory further up
-    /// was exchanged for another is found with the next [`Plugin::check`].
+    /// It tells of the file, of the directory it lies in, and of symbolic links on the way; that a
+    /// directory further up was exchanged for another is found with the next [`Plugin::check`].
     #[default]
     Notify,
     /// The file is looked at when this much time has passed since the last look.
     Poll(Duration),
-    /// Only [`Plugin::check`] looks; what it finds half written, or with something missing, is looked at until that has
-    /// changed.
+    /// Only [`Plugin::check`] looks; what it finds half written, or with something missing, is
+    /// looked at until that has changed.
     Manual,
 }
 
@@ -91,14 +93,16 @@ impl Builder {
         self
     }
 
-    /// Where the private directory with the copies is made; the system's temporary directory unless said otherwise.
+    /// Where the private directory with the copies is made; the system's temporary directory unless
+    /// said otherwise.
     #[must_use]
     pub fn temp_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.options.temporary = Some(directory.into());
         self
     }
 
-    /// How many versions that worked are kept to go back to, besides the running one; 3 unless said otherwise.
+    /// How many versions that worked are kept to go back to, besides the running one; 3 unless said
+    /// otherwise.
     ///
     /// Each stays mapped with its state. With 0 a build whose load call fails is still undone.
     #[must_use]
@@ -114,17 +118,19 @@ impl Builder {
         self
     }
 
-    /// Whether zero-initialised variables outside the state section are carried too; they are not unless said so.
+    /// Whether zero-initialised variables outside the state section are carried too; they are not
+    /// unless said so.
     #[must_use]
     pub fn untagged_bss(mut self, carried: bool) -> Self {
         self.options.untagged_bss = carried;
         self
     }
 
-    /// How many bytes of heap memory that hangs on the state are searched for pointers into old images; 64 MiB unless
-    /// said otherwise.
+    /// How many bytes of heap memory that hangs on the state are searched for pointers into old
+    /// images; 64 MiB unless said otherwise.
     ///
-    /// An old image is unmapped only when the search came to its end, except with 0, which turns the search off.
+    /// An old image is unmapped only when the search came to its end, except with 0, which turns
+    /// the search off.
     #[must_use]
     pub fn search_limit(mut self, bytes: usize) -> Self {
         self.options.search_limit = bytes;
@@ -138,15 +144,16 @@ impl Builder {
         self
     }
 
-    /// How long one call into the guest may take; what takes longer is a fault. Unlimited unless said otherwise.
+    /// How long one call into the guest may take; what takes longer is a fault. Unlimited unless
+    /// said otherwise.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.options.deadline = Some(deadline);
         self
     }
 
-    /// Whether a build that failed is loaded again although its bytes are the same, as cr does; it is not unless said
-    /// so.
+    /// Whether a build that failed is loaded again although its bytes are the same, as cr does; it
+    /// is not unless said so.
     #[must_use]
     pub fn retry_known_bad(mut self, retry: bool) -> Self {
         self.options.retry_known_bad = retry;
@@ -160,10 +167,11 @@ impl Builder {
         self
     }
 
-    /// Calls `callback` with everything that happens: before an unload, after a load, on a fault, a rollback, a
-    /// refusal.
+    /// Calls `callback` with everything that happens: before an unload, after a load, on a fault, a
+    /// rollback, a refusal.
     ///
-    /// It is called on the thread that steps the plugin, in between the calls into the guest, never inside one.
+    /// It is called on the thread that steps the plugin, in between the calls into the guest, never
+    /// inside one.
     #[must_use]
     pub fn on_event(mut self, callback: impl FnMut(&Event) + Send + 'static) -> Self {
         self.on_event = Some(Box::new(callback));
@@ -173,9 +181,10 @@ impl Builder {
     /// Opens the plugin. Its first build is loaded by the first step.
     ///
     /// # Errors
-    /// When the file is missing (see [`Builder::may_be_missing`]), is no regular file or may not be read, when the
-    /// private directory cannot be made, or when the fault handlers cannot be installed. A file that is no loadable
-    /// image is no error: it is refused with an [`Event`], and the fixed build is loaded when it is there.
+    /// When the file is missing (see [`Builder::may_be_missing`]), is no regular file or may not be
+    /// read, when the private directory cannot be made, or when the fault handlers cannot be
+    /// installed. A file that is no loadable image is no error: it is refused with an [`Event`],
+    /// and the fixed build is loaded when it is there.
     pub fn open(self) -> Result<Plugin, Error> {
         Plugin::open(self)
     }

@@ -1,7 +1,7 @@
 //! The guest contract: what crosses the border between host and guest.
 //!
-//! All names and numbers are those of cr.h, so that a guest compiled against it loads unmodified. The layout is
-//! checked at compile time.
+//! All names and numbers are those of cr.h, so that a guest compiled against it loads unmodified.
+//! The layout is checked at compile time.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::fmt;
@@ -36,7 +36,8 @@ impl fmt::Display for Operation {
 
 /// Why the last version failed, as the guest sees it (`enum cr_failure`).
 ///
-/// A transparent integer and not an enum: the guest can write the field, and no value may be undefined behaviour.
+/// A transparent integer and not an enum: the guest can write the field, and no value may be
+/// undefined behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(transparent)]
 pub struct FailureCode(pub c_int);

@@ -34,8 +34,8 @@ impl Caller {
     /// Calls foreign code.
     ///
     /// # Safety
-    /// `entry` must be sound to call with `argument`, and everything between it and a fault must be foreign or without
-    /// destructors.
+    /// `entry` must be sound to call with `argument`, and everything between it and a fault must be
+    /// foreign or without destructors.
     pub(crate) unsafe fn run(
         &self,
         entry: crash_guard::Entry,
@@ -60,7 +60,8 @@ impl Caller {
             result: c_int,
         }
         unsafe extern "C-unwind" fn run(call: *mut c_void) {
-            // SAFETY: `call` is the `Call` below; `main` is what the guest exports under the contract's name.
+            // SAFETY: `call` is the `Call` below; `main` is what the guest exports under the
+            // contract's name.
             unsafe {
                 let call = call.cast::<Call>();
                 (*call).result = ((*call).main)((*call).context, (*call).operation);

@@ -5,8 +5,8 @@ use std::{fmt, io};
 
 /// An error of the host's own making or of its surroundings.
 ///
-/// A bad build is not an error: the running version goes on, and an [`Event`](crate::Event) says what was refused.
-/// The message names the file and the cure.
+/// A bad build is not an error: the running version goes on, and an [`Event`](crate::Event) says
+/// what was refused. The message names the file and the cure.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,

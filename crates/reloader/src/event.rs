@@ -8,7 +8,8 @@ use crash_guard::Fault;
 use crate::contract::FailureCode;
 use crate::state::StateReport;
 
-/// Something happened to a plugin; given to the callback of [`Builder::on_event`](crate::Builder::on_event).
+/// Something happened to a plugin; given to the callback of
+/// [`Builder::on_event`](crate::Builder::on_event).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -41,7 +42,8 @@ pub enum Event {
     Fault(Failure),
     /// A version that was left before runs again, with the state it was left with.
     ///
-    /// That is its variables. What they point to on the heap is as the version that was left has left it.
+    /// That is its variables. What they point to on the heap is as the version that was left has
+    /// left it.
     RolledBack {
         /// The version that runs again, at once or with the next step.
         version: u32,
@@ -246,7 +248,8 @@ pub enum Memory {
         /// The signal's number.
         signal: i32,
     },
-    /// The loader keeps it, presumably for a library that has bound to these: the build has them as unique symbols.
+    /// The loader keeps it, presumably for a library that has bound to these: the build has them as
+    /// unique symbols.
     UniqueSymbols(Vec<String>),
     /// The loader keeps it for a reason that is not known, such as a handle somebody holds.
     Held,

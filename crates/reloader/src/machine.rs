@@ -1,11 +1,12 @@
 //! The decisions of a reload, as a pure state machine.
 //!
-//! The machine knows nothing of files, memory or clocks. It is given a [`Request`] or the [`Answer`] to the action it
-//! asked for, and says which [`Action`] comes next, until [`Action::Finish`]. The driver (`plugin.rs`) performs one
-//! action at a time, so that whatever happens in between, the machine always knows which version may be called.
+//! The machine knows nothing of files, memory or clocks. It is given a [`Request`] or the
+//! [`Answer`] to the action it asked for, and says which [`Action`] comes next, until
+//! [`Action::Finish`]. The driver (`plugin.rs`) performs one action at a time, so that whatever
+//! happens in between, the machine always knows which version may be called.
 //!
-//! An answer that does not fit the action under way, and a request before the last one has finished, change nothing:
-//! the machine repeats the action it waits for.
+//! An answer that does not fit the action under way, and a request before the last one has
+//! finished, change nothing: the machine repeats the action it waits for.
 
 use std::collections::VecDeque;
 

@@ -1,9 +1,10 @@
 //! How a new build is noticed.
 //!
-//! The operating system's notifications only set a flag, so that a step without news costs one atomic load; whether
-//! there really is another build is then asked of the file itself. Watched are the directories in which the path, or a
-//! symbolic link on the way, has an entry: a linker replaces the file, and a watch on the file would go with it. The
-//! directories further up are not: whatever goes on in them would wake the watcher.
+//! The operating system's notifications only set a flag, so that a step without news costs one
+//! atomic load; whether there really is another build is then asked of the file itself. Watched are
+//! the directories in which the path, or a symbolic link on the way, has an entry: a linker
+//! replaces the file, and a watch on the file would go with it. The directories further up are not:
+//! whatever goes on in them would wake the watcher.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -26,7 +27,8 @@ pub(crate) struct Notice {
     watched: BTreeSet<PathBuf>,
     /// The entries in them whose changes are news; shared with the watcher's thread.
     entries: Arc<RwLock<BTreeSet<PathBuf>>>,
-    /// Looking is also due by time: the system does not tell, or something is awaited that it would not tell.
+    /// Looking is also due by time: the system does not tell, or something is awaited that it would
+    /// not tell.
     timer: Option<Timer>,
     /// The timer that the host asked for, or that a missing watch makes necessary.
     resting: Option<Duration>,
@@ -82,8 +84,8 @@ impl Notice {
         self.news.store(true, Ordering::Release);
     }
 
-    /// The file is about to be looked at: what happens from here on is news again. Says whether the look was asked for
-    /// or is only due by time.
+    /// The file is about to be looked at: what happens from here on is news again. Says whether the
+    /// look was asked for or is only due by time.
     pub(crate) fn looking(&mut self) -> bool {
         let told = self.news.swap(false, Ordering::AcqRel);
         if self.watcher.is_some() {
@@ -105,7 +107,8 @@ impl Notice {
         self.timer = every.map(|every| Timer { every, last: Instant::now() });
     }
 
-    /// Watches what is to be watched by now; false where the directory that the file lies in cannot be.
+    /// Watches what is to be watched by now; false where the directory that the file lies in cannot
+    /// be.
     fn rearm(&mut self) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let entries = entries(&self.path);
@@ -157,13 +160,14 @@ fn is_reading(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(_)) && kind != written
 }
 
-/// Whether what happened to `path` may concern the file: it is one of the entries, lies beside one, where a library may
-/// lie that it needs, or is the directory itself.
+/// Whether what happened to `path` may concern the file: it is one of the entries, lies beside one,
+/// where a library may lie that it needs, or is the directory itself.
 fn decides(entries: &BTreeSet<PathBuf>, path: &Path) -> bool {
     entries.iter().any(|entry| entry.parent() == path.parent() || entry.parent() == Some(path))
 }
 
-/// The directory entries that decide which file `path` is: its own, and those of the links on the way.
+/// The directory entries that decide which file `path` is: its own, and those of the links on the
+/// way.
 fn entries(path: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut links = 0;

@@ -28,8 +28,8 @@ pub use symbol::Symbol;
 
 /// A library that is reloaded while the program runs.
 ///
-/// All that happens happens on the thread that calls [`step`](Self::step). A plugin may move between threads, and any
-/// number of them may live in a process, also one inside another's guest.
+/// All that happens happens on the thread that calls [`step`](Self::step). A plugin may move
+/// between threads, and any number of them may live in a process, also one inside another's guest.
 pub struct Plugin {
     path: PathBuf,
     options: Options,
@@ -74,8 +74,8 @@ pub struct Plugin {
 pub enum Step {
     /// The guest ran and returned this; it is not negative.
     Ran(i32),
-    /// A version failed with this code, as an [`Event::Fault`] tells in full. If one before it worked, that one runs
-    /// with the next step.
+    /// A version failed with this code, as an [`Event::Fault`] tells in full. If one before it
+    /// worked, that one runs with the next step.
     Failed(FailureCode),
     /// No version can run; a build that can is loaded when it is there.
     Idle,
@@ -168,7 +168,8 @@ impl Plugin {
         })
     }
 
-    /// Runs the guest once; before that, a new build takes over, or after a failure the last version that worked.
+    /// Runs the guest once; before that, a new build takes over, or after a failure the last
+    /// version that worked.
     ///
     /// Without news this costs an atomic load and a guarded call.
     #[inline]
@@ -184,7 +185,8 @@ impl Plugin {
         if self.machine.running() != Some(version.number()) {
             return self.step_after(false);
         }
-        // The machine would ask for just this call, and a guest that returns well changes nothing in it.
+        // The machine would ask for just this call, and a guest that returns well changes nothing
+        // in it.
         match version.call(&mut self.context, Operation::Step) {
             Ok(value) if value >= 0 => {
                 self.steps += 1;
@@ -202,8 +204,8 @@ impl Plugin {
     /// Goes back to a version of the history, with the state that it was left with.
     ///
     /// # Errors
-    /// When there is no such version, or when it fails to load; then the last version that worked takes over with the
-    /// next step.
+    /// When there is no such version, or when it fails to load; then the last version that worked
+    /// takes over with the next step.
     pub fn roll_back_to(&mut self, version: u32) -> Result<(), Error> {
         let action = self.machine.begin(Request::RollBack { to: version });
         match self.perform(action) {

@@ -1,8 +1,8 @@
 //! Private copies of builds.
 //!
-//! A version is loaded from a copy, so that the build may be overwritten while it runs. The copies of a process lie in a
-//! directory of its own, of mode 0700, which it holds a lock on; a directory whose lock is free belonged to a process
-//! that is gone, and is cleared away by the next one.
+//! A version is loaded from a copy, so that the build may be overwritten while it runs. The copies
+//! of a process lie in a directory of its own, of mode 0700, which it holds a lock on; a directory
+//! whose lock is free belonged to a process that is gone, and is cleared away by the next one.
 
 use std::fs::{self, File};
 use std::io;
@@ -99,7 +99,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The directory, made again if somebody has cleared it away, as systems do with what is old and temporary.
+    /// The directory, made again if somebody has cleared it away, as systems do with what is old
+    /// and temporary.
     fn directory(&self) -> io::Result<PathBuf> {
         let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
         if !home.directory.is_dir() {
@@ -108,11 +109,12 @@ impl Stage {
         Ok(home.directory.clone())
     }
 
-    /// Copies the build at `source`, a regular file as far as is known, under a name that no other copy of this process has ever had: the loader knows its
-    /// libraries by name. The open file is for the edits.
+    /// Copies the build at `source`, a regular file as far as is known, under a name that no other
+    /// copy of this process has ever had: the loader knows its libraries by name. The open file is
+    /// for the edits.
     ///
-    /// The file of `spare`, a copy that is not mapped any more, is written over where a copy cannot share blocks: that
-    /// spares the file system half the work.
+    /// The file of `spare`, a copy that is not mapped any more, is written over where a copy cannot
+    /// share blocks: that spares the file system half the work.
     pub(crate) fn copy(
         self: &Arc<Self>,
         source: &Path,

@@ -39,7 +39,8 @@ pub(crate) struct Version {
     /// Its writable memory, by image addresses.
     writable: Vec<Range<u64>>,
     finalizers: Vec<usize>,
-    /// The symbols that were unique in the build. They are not in the copy, but a library may have bound to them.
+    /// The symbols that were unique in the build. They are not in the copy, but a library may have
+    /// bound to them.
     unique: Vec<String>,
     /// Memory of this version whose content lives on in another.
     given: Vec<Range<usize>>,
@@ -79,10 +80,11 @@ pub(crate) struct Loading<'a> {
 }
 
 impl Version {
-    /// Checks, copies, maps and constructs the build; `accept` may still refuse its state, before any of its code runs.
+    /// Checks, copies, maps and constructs the build; `accept` may still refuse its state, before
+    /// any of its code runs.
     ///
-    /// On every way out but success nothing of it is left, except what the error gives back, and what the loader itself
-    /// keeps of an image that faulted inside it.
+    /// On every way out but success nothing of it is left, except what the error gives back, and
+    /// what the loader itself keeps of an image that faulted inside it.
     pub(crate) fn prepare(
         loading: &Loading<'_>,
         spare: Option<Staged>,
@@ -118,7 +120,8 @@ impl Version {
             }
         };
         let main = sys::symbol(&handle, &loading.options.entry).map(sys::as_main);
-        // Not from the entry's address: where that is chosen by a function of the image, its symbol leads elsewhere.
+        // Not from the entry's address: where that is chosen by a function of the image, its symbol
+        // leads elsewhere.
         let bias = sys::bias_of(&handle);
         let (Some(main), Some(bias)) = (main, bias) else {
             drop(sys::close(loading.caller, handle));
@@ -150,7 +153,8 @@ impl Version {
         version.finalizers = version.routines(&checked.finalizers, true);
         for (slots, registration) in &checked.registrations {
             let slots: Vec<usize> = slots.iter().map(|&slot| version.in_memory(slot)).collect();
-            // Where a slot cannot be written, the C library runs those destructors inside `dlclose`.
+            // Where a slot cannot be written, the C library runs those destructors inside
+            // `dlclose`.
             sys::divert(&slots, *registration);
         }
         match version.construct(&checked.initializers) {
@@ -212,7 +216,8 @@ impl Version {
         self.read_copy(|image| Atlas::of(image, self.bias, &self.state))
     }
 
-    /// What sort of number a variable of the state is, if it is one and the debug information tells.
+    /// What sort of number a variable of the state is, if it is one and the debug information
+    /// tells.
     pub(crate) fn scalar(&self, variable: &Variable) -> Option<Scalar> {
         self.read_copy(|image| variable.scalar(image))?
     }
@@ -275,8 +280,8 @@ impl Version {
         self.holds = true;
     }
 
-    /// Destroys what the constructors made in `place`, which is about to be overwritten. The registrations stay: what
-    /// comes in will have to be destroyed as well.
+    /// Destroys what the constructors made in `place`, which is about to be overwritten. The
+    /// registrations stay: what comes in will have to be destroyed as well.
     pub(crate) fn destroy_fresh(&self, exits: &[Exit], place: &Range<usize>) {
         for exit in exits.iter().filter(|exit| place.contains(&exit.object)) {
             // If it faults, the object's content leaks; it is overwritten all the same.
@@ -334,7 +339,8 @@ impl Version {
         news
     }
 
-    /// Something needs it and there is no later: it stays until the process ends. Only its file goes.
+    /// Something needs it and there is no later: it stays until the process ends. Only its file
+    /// goes.
     pub(crate) fn leave_mapped(self) {
         drop(sys::take_exits(&self.range));
     }
@@ -347,7 +353,8 @@ impl Version {
         let handlers = installed.verify_and_repair(self.range.clone());
         let closed = sys::close(caller, self.handle);
         for dependency in self.dependencies {
-            // And so does a library that goes with it; most times there is none, and no need to ask where it lies.
+            // And so does a library that goes with it; most times there is none, and no need to ask
+            // where it lies.
             let range = if handlers.is_ours() { None } else { sys::range_of(&dependency) };
             drop(sys::close(caller, dependency));
             if let Some(range) = range.filter(|range| !sys::page_is_mapped(range.start)) {
@@ -374,7 +381,8 @@ impl Version {
         Ok(())
     }
 
-    /// The functions that the loader would call, in its order: for the start, or reversed for the end.
+    /// The functions that the loader would call, in its order: for the start, or reversed for the
+    /// end.
     fn routines(&self, routines: &Routines, reversed: bool) -> Vec<usize> {
         let function = routines.function.map(|function| self.in_memory(function));
         let mut array = vec![0; routines.array.as_ref().map_or(0, array_size)];
@@ -411,7 +419,8 @@ fn array_size(range: &Range<u64>) -> usize {
 
 /// What the loader does not check and the program would not survive.
 fn impossible(image: &Image<'_>) -> Option<String> {
-    // Each thread gets its own when it first touches it, and ends the program where there is no room.
+    // Each thread gets its own when it first touches it, and ends the program where there is no
+    // room.
     let thread_local = image.tls().map_or(0, |segment| segment.memory_size);
     if thread_local > LARGEST_THREAD_LOCAL {
         return Some(format!(

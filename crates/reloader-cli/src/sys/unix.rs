@@ -15,7 +15,8 @@ use signal_hook::iterator::Signals;
 pub fn on_stop(stopping: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let stopped = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+        // In this order: the first signal finds the flag unset and sets it, the second finds it
+        // set.
         flag::register_conditional_default(signal, Arc::clone(&stopped))?;
         flag::register(signal, Arc::clone(&stopped))?;
     }

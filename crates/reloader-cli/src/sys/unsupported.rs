@@ -1,4 +1,5 @@
-//! Platforms on which the library loads no guests yet: signals and the standard output stay as they are.
+//! Platforms on which the library loads no guests yet: signals and the standard output stay as they
+//! are.
 
 use std::fs::File;
 use std::io;

@@ -230,7 +230,8 @@ fn explore(books: &Books, depth: u32, seen: &mut u64) {
 fn every_sequence_of_events_keeps_the_invariants() {
     for depth in [0, 1, 3] {
         let mut books = Books::new(depth);
-        // From nothing, and from each of the first few reloads that went well: eight events and more.
+        // From nothing, and from each of the first few reloads that went well: eight events and
+        // more.
         for versions in 0..4 {
             let mut seen = 0;
             explore(&books, 10, &mut seen);

@@ -15,7 +15,8 @@ use crate::version::{Digest, Loading, Unready, Version};
 
 /// How soon a build is looked at again that is being written.
 const WRITING: Duration = Duration::from_millis(5);
-/// How far that grows while the build stays as it is; from then on it is said that it is waited for.
+/// How far that grows while the build stays as it is; from then on it is said that it is waited
+/// for.
 const PATIENCE: Duration = Duration::from_millis(640);
 /// How soon a build is looked at again that misses something; each look copies the build.
 const MISSING: Duration = Duration::from_secs(1);
@@ -85,7 +86,8 @@ impl Plugin {
                     self.refused = None;
                 }
                 self.seen = identity;
-                // What it misses may appear, or the disk get room; until then it is the same refusal.
+                // What it misses may appear, or the disk get room; until then it is the same
+                // refusal.
                 if matches!(kind, RefusalKind::Loader | RefusalKind::Staging) {
                     self.retry_after(MISSING);
                 }
@@ -143,7 +145,8 @@ impl Plugin {
             return Answer::Faulted;
         };
         let result = self.versions[at].call(&mut self.context, operation);
-        // A guest that resets the handlers of faults to the default, perhaps in a constructor, disarms the guard.
+        // A guest that resets the handlers of faults to the default, perhaps in a constructor,
+        // disarms the guard.
         self.installed.verify_and_repair(DEFAULT);
         let answer = self.called(number, operation, result);
         if matches!(answer, Answer::Returned(value) if value >= 0) {

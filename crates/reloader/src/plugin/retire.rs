@@ -34,7 +34,8 @@ impl Plugin {
         self.spare_copy = None;
     }
 
-    /// Unmaps a version if nothing needs it, or keeps it for later; `last` says that there is no later.
+    /// Unmaps a version if nothing needs it, or keeps it for later; `last` says that there is no
+    /// later.
     fn release(&mut self, mut version: Version, closing: bool, last: bool) {
         // Its handlers of faults go back to the guard in any case.
         self.installed.verify_and_repair(version.range().clone());

@@ -9,8 +9,8 @@ use super::Plugin;
 use crate::error::{Error, ErrorKind};
 use crate::sys;
 
-/// A symbol of a version, usable for as long as that version runs: it borrows the plugin, which cannot be stepped
-/// meanwhile.
+/// A symbol of a version, usable for as long as that version runs: it borrows the plugin, which
+/// cannot be stepped meanwhile.
 #[derive(Clone, Copy)]
 pub struct Symbol<'plugin, T> {
     value: T,
@@ -43,9 +43,11 @@ impl<T: fmt::Debug> fmt::Debug for Symbol<'_, T> {
 }
 
 impl Plugin {
-    /// A function or variable that the running version exports: `T` is a function pointer or a raw pointer.
+    /// A function or variable that the running version exports: `T` is a function pointer or a raw
+    /// pointer.
     ///
-    /// A call through it is the host's own: it is not guarded (see `crash_guard::call_fn` for that).
+    /// A call through it is the host's own: it is not guarded (see `crash_guard::call_fn` for
+    /// that).
     ///
     /// # Safety
     /// `T` must be a pointer to what the symbol really is.
@@ -61,7 +63,8 @@ impl Plugin {
             let message = format!("version {} exports no symbol {name:?}", version.number());
             Error::new(ErrorKind::NoSymbol, message).at(self.path())
         })?;
-        // SAFETY: `T` is as large as a pointer, and the caller says that it is one to this symbol, which is not null.
+        // SAFETY: `T` is as large as a pointer, and the caller says that it is one to this symbol,
+        // which is not null.
         let value = unsafe { std::mem::transmute_copy::<_, T>(&address) };
         Ok(Symbol { value, version: version.number(), plugin: PhantomData })
     }

@@ -1,4 +1,5 @@
-//! Where everything in a loaded image lies, both ways: what is at this address, and where is this thing.
+//! Where everything in a loaded image lies, both ways: what is at this address, and where is this
+//! thing.
 //!
 //! Made only when a word of the state leads into an old image: most reloads need none.
 
@@ -208,10 +209,12 @@ impl Atlas {
         self.places.get(index)
     }
 
-    /// The text that starts at `address`, if it is one: printable, valid, and ended before its section is.
+    /// The text that starts at `address`, if it is one: printable, valid, and ended before its
+    /// section is.
     ///
-    /// Linkers put texts and tables of numbers into one section. There only what follows a zero byte and is long enough
-    /// not to be a small number is taken for a text; anything else has no name.
+    /// Linkers put texts and tables of numbers into one section. There only what follows a zero
+    /// byte and is long enough not to be a small number is taken for a text; anything else has no
+    /// name.
     fn text_at(&self, address: u64, constants: &Constants) -> Option<Vec<u8>> {
         let before = u64::from(address > constants.range.start);
         let longest = usize::try_from(constants.range.end.checked_sub(address)?).ok()?;

@@ -1,8 +1,9 @@
 //! Which block of the heap an address lies in.
 //!
-//! glibc keeps the size of a block, with three flags, in the word in front of it, and in the word in front of the next
-//! block whether this one is in use (malloc.c, "struct malloc_chunk"). A header is believed only if those that follow
-//! make sense as well: what is taken for a block is going to be changed.
+//! glibc keeps the size of a block, with three flags, in the word in front of it, and in the word
+//! in front of the next block whether this one is in use (malloc.c, "struct malloc_chunk"). A
+//! header is believed only if those that follow make sense as well: what is taken for a block is
+//! going to be changed.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -61,10 +62,12 @@ const MAPPED: usize = 2;
 const FLAGS: usize = 7;
 /// Large blocks are mappings of their own, of whole pages.
 const PAGE: usize = 4096;
-/// How many headers behind a block have to make sense: when a pointer leads to its start, and when it was guessed.
+/// How many headers behind a block have to make sense: when a pointer leads to its start, and when
+/// it was guessed.
 const LINKS: usize = 2;
 const MORE_LINKS: usize = 5;
-/// How far in front of an address the start of its block is looked for; larger blocks are mappings of their own.
+/// How far in front of an address the start of its block is looked for; larger blocks are mappings
+/// of their own.
 const FARTHEST: usize = 256 << 10;
 const MOST_PAGES: usize = 1 << 14;
 const MOST_STRANGERS: usize = 256;
@@ -105,7 +108,8 @@ fn chain(mut chunk: usize, within: &Range<usize>, links: usize) -> Option<usize>
         }
         first = first.or(Some(header));
         chunk += size;
-        // The last one reaches to the end of the heap, which is that of a page; the rest of the mapping is in reserve.
+        // The last one reaches to the end of the heap, which is that of a page; the rest of the
+        // mapping is in reserve.
         if chunk.is_multiple_of(PAGE) {
             break;
         }

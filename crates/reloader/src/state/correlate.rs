@@ -21,11 +21,12 @@ pub(crate) struct Correlation {
     pub(crate) ambiguous: Vec<usize>,
 }
 
-/// Matches symbols from the surest sign to the weakest, each only where it is unmistakable: name and file; the name
-/// alone, for what moved to another file; the name without what the compiler appends.
+/// Matches symbols from the surest sign to the weakest, each only where it is unmistakable: name
+/// and file; the name alone, for what moved to another file; the name without what the compiler
+/// appends.
 ///
-/// Compilers number the statics of functions (`count.0`, `count.1`) in an order of their own, which means nothing in
-/// another build: where one file has several of a stem, none of them is matched.
+/// Compilers number the statics of functions (`count.0`, `count.1`) in an order of their own, which
+/// means nothing in another build: where one file has several of a stem, none of them is matched.
 pub(crate) fn correlate<T: Named>(old: &[T], new: &[T]) -> Correlation {
     let mut matching = Matching::new(old.len(), new.len());
     let groups = (count_by(old, group), count_by(new, group));
@@ -110,8 +111,8 @@ fn unmatched<T, K: Hash + Eq>(
     found
 }
 
-/// The name without what compilers append to tell symbols apart: `.123` of gcc and clang, and the `17h<hash>E` that
-/// ends Rust's legacy mangling.
+/// The name without what compilers append to tell symbols apart: `.123` of gcc and clang, and the
+/// `17h<hash>E` that ends Rust's legacy mangling.
 pub(crate) fn stem(name: &str) -> &str {
     if let Some((stem, number)) = name.rsplit_once('.')
         && !stem.is_empty()

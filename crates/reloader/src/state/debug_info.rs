@@ -1,8 +1,9 @@
-//! What the debug information tells of variables that the symbol table does not: which function a static belongs to, and
-//! what sort of number a variable is.
+//! What the debug information tells of variables that the symbol table does not: which function a
+//! static belongs to, and what sort of number a variable is.
 //!
-//! gcc calls the statics `n` of two functions `n.0` and `n.1`, numbered in an order of its own. And a variable that has
-//! become larger may be a number of a wider type, or an array with more elements. DWARF tells; it is asked only then.
+//! gcc calls the statics `n` of two functions `n.0` and `n.1`, numbered in an order of its own. And
+//! a variable that has become larger may be a number of a wider type, or an array with more
+//! elements. DWARF tells; it is asked only then.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -37,8 +38,8 @@ impl<'data> DebugInfo<'data> {
         Some(Self { dwarf: gimli::Dwarf::load(section).ok()? })
     }
 
-    /// The functions that own the variables at `wanted` addresses, by address. Only the units of the source `files` are
-    /// read.
+    /// The functions that own the variables at `wanted` addresses, by address. Only the units of
+    /// the source `files` are read.
     pub(super) fn owners(
         &self,
         wanted: &HashSet<u64>,

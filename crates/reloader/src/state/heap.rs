@@ -8,11 +8,12 @@ use crate::sys;
 
 /// A walk over blocks of heap memory, from pointer to pointer.
 ///
-/// A word that could be a pointer is taken for one, as a conservative garbage collector does. The walk keeps to blocks
-/// whose bounds are known: what lies behind one belongs to somebody else. What is looked at is bounded by a number of
-/// bytes.
+/// A word that could be a pointer is taken for one, as a conservative garbage collector does. The
+/// walk keeps to blocks whose bounds are known: what lies behind one belongs to somebody else. What
+/// is looked at is bounded by a number of bytes.
 pub(crate) struct Heap {
-    /// The process's anonymous writable memory, lowest first; read when the first candidate turns up.
+    /// The process's anonymous writable memory, lowest first; read when the first candidate turns
+    /// up.
     memory: Option<Vec<Range<usize>>>,
     /// Memory that is no heap, however it looks: the images' own.
     images: Vec<Range<usize>>,
@@ -20,7 +21,8 @@ pub(crate) struct Heap {
     /// The nearest first.
     waiting: VecDeque<Piece>,
     blocks: Blocks,
-    /// The reloader's and the loader's own: what is in a block with one of these is none of the guest's.
+    /// The reloader's and the loader's own: what is in a block with one of these is none of the
+    /// guest's.
     private: Vec<usize>,
     limit: usize,
     left: usize,
@@ -28,8 +30,8 @@ pub(crate) struct Heap {
 }
 
 const WORD: usize = size_of::<usize>();
-/// Where programs have their memory: above the pages that are never mapped (vm.mmap_min_addr), below the middle of the
-/// 48-bit address space.
+/// Where programs have their memory: above the pages that are never mapped (vm.mmap_min_addr),
+/// below the middle of the 48-bit address space.
 const LOWEST: usize = 0x1_0000;
 const HIGHEST: usize = 1 << 47;
 
@@ -60,7 +62,8 @@ impl Heap {
 
     /// Notes where a word leads, if that is to the heap.
     ///
-    /// `depth`: how many blocks lie between the state and what the word leads to, that one included.
+    /// `depth`: how many blocks lie between the state and what the word leads to, that one
+    /// included.
     pub(crate) fn follow(&mut self, word: usize, depth: u32) {
         if !Self::is_candidate(word) {
             return;
@@ -113,7 +116,8 @@ impl Heap {
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) range: Range<usize>,
-    /// It is known whose it is: a block that hangs on the state. Only such may be changed, and leads farther.
+    /// It is known whose it is: a block that hangs on the state. Only such may be changed, and
+    /// leads farther.
     pub(crate) known: bool,
     /// How many blocks lie between the state and it, itself included.
     pub(crate) depth: u32,

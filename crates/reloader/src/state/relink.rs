@@ -1,4 +1,5 @@
-//! Words that lead into the images of other versions, and the same words made to lead into this one.
+//! Words that lead into the images of other versions, and the same words made to lead into this
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -38,8 +39,8 @@ const WORD: usize = size_of::<usize>();
 /// How many words are judged at once.
 const GROUP: usize = 32;
 
-/// Looks through a version's whole state, and the heap that hangs on it, for words that lead into the images of
-/// `others`, and makes them lead to the same thing in `target`.
+/// Looks through a version's whole state, and the heap that hangs on it, for words that lead into
+/// the images of `others`, and makes them lead to the same thing in `target`.
 pub(crate) fn relink(target: &Version, others: &[&Version], search_limit: usize) -> Reach {
     let mut relinker = Relinker::new(target, others, search_limit);
     for variable in &target.state().variables {
@@ -72,8 +73,8 @@ pub(crate) struct Relinker<'a> {
     heap: Heap,
     /// What is looked at may be changed, and leads farther.
     known: bool,
-    /// How many heap blocks lie between the state and what is looked at; 0 for the state itself. What would be changed
-    /// on the heap is noted first.
+    /// How many heap blocks lie between the state and what is looked at; 0 for the state itself.
+    /// What would be changed on the heap is noted first.
     depth: u32,
     changes: Vec<Change>,
     piece: Vec<u8>,
@@ -158,8 +159,8 @@ impl<'a> Relinker<'a> {
         self.reach
     }
 
-    /// Makes the changes to the heap that were noted, except in blocks that the old version itself still has: the nodes of
-    /// a list that is no state lead back to its head, and have to.
+    /// Makes the changes to the heap that were noted, except in blocks that the old version itself
+    /// still has: the nodes of a list that is no state lead back to its head, and have to.
     fn change(&mut self) {
         let changes = std::mem::take(&mut self.changes);
         if changes.is_empty() {
@@ -196,8 +197,9 @@ impl<'a> Relinker<'a> {
         let resolved =
             described.as_ref().and_then(|target| self.atlas(self.target)?.resolve(target));
         match resolved {
-            // Farther away the search may have come by a word that is no pointer any more, into memory that is none of the
-            // guest's. What leads to a vtable is an object of the guest's wherever it is.
+            // Farther away the search may have come by a word that is no pointer any more, into
+            // memory that is none of the guest's. What leads to a vtable is an object of the
+            // guest's wherever it is.
             Some(address)
                 if self.depth > 0
                     && self.known
@@ -233,8 +235,8 @@ struct Change {
     name: String,
 }
 
-/// The heap blocks that what is no state of the other versions leads to: the first and last nodes of its lists, the roots
-/// of its trees.
+/// The heap blocks that what is no state of the other versions leads to: the first and last nodes
+/// of its lists, the roots of its trees.
 struct Owned(BTreeMap<usize, usize>);
 
 impl Owned {
@@ -281,8 +283,8 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// Where the versions themselves are kept, with all that they and the loader note of them: full of addresses that are
-/// to stay.
+/// Where the versions themselves are kept, with all that they and the loader note of them: full of
+/// addresses that are to stay.
 fn private(target: &Version, others: &[&Version]) -> Vec<usize> {
     let versions = others.iter().copied().chain([target]);
     versions.flat_map(Version::records).chain(sys::exit_records()).collect()

@@ -16,8 +16,8 @@ pub(crate) enum Number {
 }
 
 impl Scalar {
-    /// The same number as the type `to` holds it, if it holds it: a wider or narrower integer, another floating-point
-    /// type.
+    /// The same number as the type `to` holds it, if it holds it: a wider or narrower integer,
+    /// another floating-point type.
     pub(crate) fn convert(self, bytes: &[u8], to: Self) -> Option<Vec<u8>> {
         if bytes.len() != self.size {
             return None;

@@ -7,10 +7,11 @@ use super::variables::Variable;
 use crate::sys;
 use crate::version::Version;
 
-/// The state of a version at one moment: the variables with their bytes, and what their pointers into the image led to.
+/// The state of a version at one moment: the variables with their bytes, and what their pointers
+/// into the image led to.
 ///
-/// It belongs to no version: it can be restored into any, also after the version it was taken of is gone. What the
-/// variables point to on the heap is not part of it.
+/// It belongs to no version: it can be restored into any, also after the version it was taken of is
+/// gone. What the variables point to on the heap is not part of it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     version: u32,

@@ -39,8 +39,9 @@ pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Op
 
 /// Carries the state of `from` into `to`, whose constructors have run and nothing else.
 ///
-/// `fresh` is called with each place in `to` that is about to be overwritten, so that what was constructed there can be
-/// destroyed first. `spare` is memory that the new version may have. `others` are the versions, `from` among them, whose images may be led into.
+/// `fresh` is called with each place in `to` that is about to be overwritten, so that what was
+/// constructed there can be destroyed first. `spare` is memory that the new version may have.
+/// `others` are the versions, `from` among them, whose images may be led into.
 pub(crate) fn carry(
     policy: StatePolicy,
     from: &Version,
@@ -58,7 +59,8 @@ pub(crate) fn carry(
         _ => by_section(from.state(), to.state(), report),
     };
     let mut relinker = Relinker::new(to, others, search_limit);
-    // As image addresses: the search takes words for pointers, and it must not find and change these.
+    // As image addresses: the search takes words for pointers, and it must not find and change
+    // these.
     let mut done = Vec::new();
     let mut renewed = Vec::new();
     for Move { name, old, new, size, number } in moves {

@@ -19,7 +19,8 @@ pub(crate) struct Variable {
     /// Its address in the image; in memory the load bias comes on top.
     pub(crate) address: u64,
     pub(crate) size: u64,
-    /// A whole section taken as one, because its variables have no names: it is carried only as it is.
+    /// A whole section taken as one, because its variables have no names: it is carried only as it
+    /// is.
     pub(crate) whole: bool,
     /// The word that tells whether the variable, a static of a C++ function, was constructed.
     pub(crate) constructed: Option<u64>,
@@ -127,9 +128,11 @@ impl StateMap {
     }
 }
 
-/// Gives numbered statics of functions names that mean the same in each build: `n.1` becomes `f::n`.
+/// Gives numbered statics of functions names that mean the same in each build: `n.1` becomes
+/// `f::n`.
 ///
-/// Without debug information they keep their names; several of one stem in one file are then not matched at all.
+/// Without debug information they keep their names; several of one stem in one file are then not
+/// matched at all.
 fn name_by_owner(image: &Image<'_>, variables: &mut [Variable]) {
     let is_numbered = |variable: &&mut Variable| stem(&variable.name) != variable.name;
     let numbered: HashSet<u64> =

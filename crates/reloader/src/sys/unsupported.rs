@@ -1,5 +1,5 @@
-//! Platforms on which guests cannot be loaded yet. Files are handled everywhere; whatever would need a loaded image says
-//! that there is none.
+//! Platforms on which guests cannot be loaded yet. Files are handled everywhere; whatever would
+//! need a loaded image says that there is none.
 
 use std::ffi::{OsString, c_void};
 use std::fs::{File, Metadata};

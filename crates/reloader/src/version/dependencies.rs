@@ -1,9 +1,10 @@
 //! The libraries that a build needs, opened before it.
 //!
-//! A copy lies elsewhere than the build, so that `$ORIGIN` in its search path leads nowhere. And a library that is first
-//! loaded together with a guest may bind to what the guest defines (C++'s inline variables and template instances,
-//! which the guest and `libstdc++` both have), and hold its image for ever. The loader takes a library that is already
-//! loaded under the wanted name (glibc's `_dl_map_object`, musl's `load_library`: by SONAME), so each is opened first, by
+//! A copy lies elsewhere than the build, so that `$ORIGIN` in its search path leads nowhere. And a
+//! library that is first loaded together with a guest may bind to what the guest defines (C++'s
+//! inline variables and template instances, which the guest and `libstdc++` both have), and hold
+//! its image for ever. The loader takes a library that is already loaded under the wanted name
+//! (glibc's `_dl_map_object`, musl's `load_library`: by SONAME), so each is opened first, by
 //! itself: from the guest's own search path as seen from where the build lies, or by its name.
 
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
 
 /// Opens them; what cannot be opened is left to the loader's own words when it misses it.
 ///
-/// One that faults would be found there by the loader all the same, half constructed: the build cannot be loaded with it.
+/// One that faults would be found there by the loader all the same, half constructed: the build
+/// cannot be loaded with it.
 pub(super) fn open(loading: &Loading<'_>, paths: &[PathBuf]) -> Result<Vec<Handle>, Box<Fault>> {
     let mut opened = Vec::new();
     for path in paths {

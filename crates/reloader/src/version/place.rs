@@ -7,10 +7,11 @@ use super::Version;
 use crate::event::Place;
 
 impl Version {
-    /// The place in the guest's own code that a fault came from: the innermost function of the guest.
+    /// The place in the guest's own code that a fault came from: the innermost function of the
+    /// guest.
     ///
-    /// A guest may have the runtime of its language inside, and an exception, a panic or an abort then starts in that. It
-    /// is passed over.
+    /// A guest may have the runtime of its language inside, and an exception, a panic or an abort
+    /// then starts in that. It is passed over.
     pub(crate) fn place_of(&self, fault: &Fault) -> Option<Place> {
         let returns = fault.return_addresses.iter().map(|&address| (address, true));
         let mut inside = [(fault.pc, false)]
@@ -35,7 +36,8 @@ impl Version {
     }
 }
 
-/// Whether it is how a language's runtime throws, panics or gives up: of C++, of Rust, of the unwinder below both.
+/// Whether it is how a language's runtime throws, panics or gives up: of C++, of Rust, of the
+/// unwinder below both.
 fn is_runtime(place: &Place) -> bool {
     const RUNTIME: [&str; 12] = [
         "_Unwind_",

@@ -1,11 +1,12 @@
-//! What a guest wants done at its end: the destructors it registers with `__cxa_atexit`, and for a thread's end with
-//! `__cxa_thread_atexit`.
+//! What a guest wants done at its end: the destructors it registers with `__cxa_atexit`, and for a
+//! thread's end with `__cxa_thread_atexit`.
 //!
-//! The C library runs the first inside `dlclose`, under the loader's lock and without knowing which objects live on in
-//! the next version; and for the second it keeps the image until the last thread is gone. So each guest's imports of
-//! these functions are diverted to this module. Who retires a version runs its destructors under the guard, one by one,
-//! and not for objects whose content was carried on; the destructors of a thread's own objects run when it ends, or
-//! when its version is retired on it.
+//! The C library runs the first inside `dlclose`, under the loader's lock and without knowing which
+//! objects live on in the next version; and for the second it keeps the image until the last thread
+//! is gone. So each guest's imports of these functions are diverted to this module. Who retires a
+//! version runs its destructors under the guard, one by one, and not for objects whose content was
+//! carried on; the destructors of a thread's own objects run when it ends, or when its version is
+//! retired on it.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -56,7 +57,8 @@ struct Node {
     next: *mut Node,
 }
 
-/// All that is registered, the newest first. Guests push without a lock: the deadline may interrupt them here.
+/// All that is registered, the newest first. Guests push without a lock: the deadline may interrupt
+/// them here.
 static REGISTERED: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 /// Held by whoever takes nodes out.
 static TAKING: Mutex<()> = Mutex::new(());
@@ -95,7 +97,8 @@ extern "C" fn register_for_fork(
 /// Stands in for `pthread_key_create`.
 extern "C" fn create_key(key: *mut libc::pthread_key_t, destructor: usize) -> c_int {
     type Destructor = unsafe extern "C" fn(*mut c_void);
-    // SAFETY: a null or the guest's own function, as it came; the key is written where the guest wants it.
+    // SAFETY: a null or the guest's own function, as it came; the key is written where the guest
+    // wants it.
     unsafe {
         let destructor_function = std::mem::transmute::<usize, Option<Destructor>>(destructor);
         let result = libc::pthread_key_create(key, destructor_function);
@@ -123,8 +126,8 @@ static HANDLES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 /// Keys with a destructor, and the destructor.
 static KEYS: Mutex<Vec<(libc::pthread_key_t, usize)>> = Mutex::new(Vec::new());
 
-/// Makes the C library forget what it still has of the image in `range`: fork handlers and keys. To be called just
-/// before it is unmapped.
+/// Makes the C library forget what it still has of the image in `range`: fork handlers and keys. To
+/// be called just before it is unmapped.
 pub(crate) fn forget_image(range: &Range<usize>) {
     let mut handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner);
     for handle in handles.extract_if(.., |handle| range.contains(handle)) {
@@ -133,7 +136,8 @@ pub(crate) fn forget_image(range: &Range<usize>) {
     }
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     for (key, _) in keys.extract_if(.., |(_, destructor)| range.contains(destructor)) {
-        // SAFETY: the guest that made the key is gone; it may have deleted it, which is then said and does no harm.
+        // SAFETY: the guest that made the key is gone; it may have deleted it, which is then said
+        // and does no harm.
         unsafe { libc::pthread_key_delete(key) };
     }
 }
@@ -172,7 +176,8 @@ fn take(wanted: impl Fn(&Exit) -> bool) -> Vec<Exit> {
     taken
 }
 
-/// Takes out what the image in `range` has registered for its own end and for that of the calling thread.
+/// Takes out what the image in `range` has registered for its own end and for that of the calling
+/// thread.
 pub(crate) fn take_exits(range: &Range<usize>) -> Vec<Exit> {
     // SAFETY: no arguments, cannot fail.
     let own = unsafe { libc::gettid() };
@@ -189,7 +194,8 @@ pub(crate) fn forget_exits(range: &Range<usize>) {
     drop(take(|exit| range.contains(&exit.image)));
 }
 
-/// Whether other threads still have objects whose destructors are in `range`, or may just be running them.
+/// Whether other threads still have objects whose destructors are in `range`, or may just be
+/// running them.
 pub(crate) fn threads_have_exits(range: &Range<usize>) -> bool {
     // SAFETY: no arguments, cannot fail.
     let own = unsafe { libc::gettid() };
@@ -215,8 +221,8 @@ pub(crate) fn exit_records() -> Vec<usize> {
 
 /// Diverts a guest's import slots of one of the functions; false where one cannot be written.
 ///
-/// Done before any code of the guest runs. The slots lie in memory that the loader has made read-only (RELRO); it is
-/// made writable for the one store and read-only again.
+/// Done before any code of the guest runs. The slots lie in memory that the loader has made
+/// read-only (RELRO); it is made writable for the one store and read-only again.
 pub(crate) fn divert(slots: &[usize], registration: Registration) -> bool {
     let stand_in = match registration {
         Registration::Image => register as *const c_void,
@@ -226,8 +232,9 @@ pub(crate) fn divert(slots: &[usize], registration: Registration) -> bool {
     };
     let target = stand_in.addr();
     slots.iter().all(|&slot| {
-        // SAFETY: the slot is a word of the guest's own global offset table, found by its relocations; no Rust reference
-        // to it exists, and the guest does not run yet. The page's protection comes back when `_writable` is dropped.
+        // SAFETY: the slot is a word of the guest's own global offset table, found by its
+        // relocations; no Rust reference to it exists, and the guest does not run yet. The page's
+        // protection comes back when `_writable` is dropped.
         unsafe {
             let Ok(_writable) = region::protect_with_handle(
                 slot as *const usize,

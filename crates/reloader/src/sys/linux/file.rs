@@ -8,7 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// What tells one build from the next: device, inode, size, times of modification and of change, in nanoseconds.
+/// What tells one build from the next: device, inode, size, times of modification and of change, in
+/// nanoseconds.
 pub(crate) fn identity(metadata: &Metadata) -> [u64; 7] {
     [
         metadata.dev(),
@@ -26,19 +27,22 @@ const F_SETSIG: libc::c_int = 10;
 
 /// Whether a process still has the file open for writing; `None` where the system does not tell.
 ///
-/// The kernel grants a read lease only on a file that nobody has open, or mapped, for writing (`fcntl(2)`, "Leases").
-/// Somebody who opens it during the few microseconds of the lease is delayed until it is given back, and the notice of
-/// that, a signal, is directed to SIGURG, which is ignored by default.
+/// The kernel grants a read lease only on a file that nobody has open, or mapped, for writing
+/// (`fcntl(2)`, "Leases"). Somebody who opens it during the few microseconds of the lease is
+/// delayed until it is given back, and the notice of that, a signal, is directed to SIGURG, which
+/// is ignored by default.
 pub(crate) fn being_written(file: &File) -> Option<bool> {
     is_leased(file, libc::F_RDLCK).map(|leased| !leased)
 }
 
-/// Whether anybody, this process included, has the file open once more or mapped, or that cannot be told.
+/// Whether anybody, this process included, has the file open once more or mapped, or that cannot be
+/// told.
 pub(crate) fn is_shared(file: &File) -> bool {
     is_leased(file, libc::F_WRLCK) != Some(true)
 }
 
-/// Whether the kernel grants a lease of this kind, which is given back at once; `None` where it grants none at all.
+/// Whether the kernel grants a lease of this kind, which is given back at once; `None` where it
+/// grants none at all.
 fn is_leased(file: &File, kind: libc::c_int) -> Option<bool> {
     let descriptor = file.as_raw_fd();
     // SAFETY: `fcntl` on a descriptor that `file` keeps open; these commands take integers.
@@ -82,7 +86,8 @@ pub(crate) fn make_private(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(std::fs::Permissions::from_mode(0o700));
 }
 
-/// Whether the dynamic loader would not take this path as it stands (`ld.so(8)`, "Dynamic string tokens").
+/// Whether the dynamic loader would not take this path as it stands (`ld.so(8)`, "Dynamic string
+/// tokens").
 pub(crate) fn has_loader_variable(path: &Path) -> bool {
     let path = path.as_os_str().as_bytes();
     let tokens: [&[u8]; 3] = [b"ORIGIN", b"LIB", b"PLATFORM"];
@@ -104,7 +109,7 @@ pub(crate) fn process() -> u32 {
 
 /// Maps a file that nobody else changes: a private copy.
 pub(crate) fn map(file: &File) -> io::Result<memmap2::Mmap> {
-    // SAFETY: the callers pass a copy in the process's own directory of mode 0700, which is changed only while it is not
-    // mapped; it is never truncated.
+    // SAFETY: the callers pass a copy in the process's own directory of mode 0700, which is changed
+    // only while it is not mapped; it is never truncated.
     unsafe { memmap2::Mmap::map(file) }
 }

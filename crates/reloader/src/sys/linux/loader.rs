@@ -1,7 +1,7 @@
 //! The dynamic loader, and the parts of a load that this crate takes over from it.
 //!
-//! Everything here that runs foreign code is a plain `extern "C-unwind"` function without destructors of its own, so
-//! that the guard may abandon it.
+//! Everything here that runs foreign code is a plain `extern "C-unwind"` function without
+//! destructors of its own, so that the guard may abandon it.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::ops::Range;
@@ -74,17 +74,19 @@ pub(crate) fn close(caller: &Caller, handle: Handle) -> Result<(), Fault> {
     result
 }
 
-/// Releases the loader's lock after a fault inside `dlopen` or `dlclose`: nobody else ever would, and each new thread
-/// would wait for it.
+/// Releases the loader's lock after a fault inside `dlopen` or `dlclose`: nobody else ever would,
+/// and each new thread would wait for it.
 fn release_lock(fault: &Fault) {
     if fault.taint.loader == Held::Yes {
-        // SAFETY: the call that took the lock was abandoned on this thread, which is no longer inside the loader.
+        // SAFETY: the call that took the lock was abandoned on this thread, which is no longer
+        // inside the loader.
         unsafe { crash_guard::release_loader_lock() };
     }
 }
 
 fn last_error() -> String {
-    // SAFETY: `dlerror` gives null or a string that lasts until the thread's next call into the loader.
+    // SAFETY: `dlerror` gives null or a string that lasts until the thread's next call into the
+    // loader.
     let text = unsafe {
         let text = libc::dlerror();
         if text.is_null() {
@@ -126,7 +128,8 @@ pub(crate) fn bias_of(handle: &Handle) -> Option<usize> {
     link_map(handle).map(|map| unsafe { map.as_ref() }.addr)
 }
 
-/// Where the loader keeps its records: of this library and of those that were loaded before and after it.
+/// Where the loader keeps its records: of this library and of those that were loaded before and
+/// after it.
 pub(crate) fn records(handle: &Handle) -> Vec<usize> {
     struct Walk {
         from: *mut LinkMap,
@@ -166,8 +169,8 @@ pub(crate) fn symbol(handle: &Handle, name: &str) -> Option<NonNull<c_void>> {
 
 /// The entry function that a symbol of the contract's name stands for.
 pub(crate) fn as_main(symbol: NonNull<c_void>) -> Main {
-    // SAFETY: the contract says what a function of this name takes and gives; a guest that exports another one under it
-    // breaks the contract, and no check could tell.
+    // SAFETY: the contract says what a function of this name takes and gives; a guest that exports
+    // another one under it breaks the contract, and no check could tell.
     unsafe { std::mem::transmute::<NonNull<c_void>, Main>(symbol) }
 }
 
@@ -181,7 +184,8 @@ pub(crate) fn call_initializer(caller: &Caller, address: usize) -> Result<(), Fa
     type Initializer =
         unsafe extern "C-unwind" fn(c_int, *const *const c_char, *const *const c_char);
     unsafe extern "C-unwind" fn run(address: *mut c_void) {
-        // SAFETY: the address stands in the image's own list of constructors, relocated by the loader.
+        // SAFETY: the address stands in the image's own list of constructors, relocated by the
+        // loader.
         unsafe {
             let initializer = std::mem::transmute::<*mut c_void, Initializer>(address);
             let (count, arguments) = match ARGUMENTS.get() {
@@ -213,7 +217,8 @@ pub(crate) fn call_finalizer(caller: &Caller, address: usize) -> Result<(), Faul
 /// Runs the destructor of one object.
 pub(crate) fn call_destructor(caller: &Caller, exit: &super::Exit) -> Result<(), Fault> {
     unsafe extern "C-unwind" fn run(exit: *mut c_void) {
-        // SAFETY: `exit` is the `Exit` of the caller; its function was given with this object to be called with it.
+        // SAFETY: `exit` is the `Exit` of the caller; its function was given with this object to be
+        // called with it.
         unsafe {
             let exit = &*exit.cast::<super::Exit>();
             let destructor = std::mem::transmute::<usize, unsafe extern "C-unwind" fn(*mut c_void)>(
@@ -231,7 +236,8 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// The program's arguments as constructors get them, made once and kept for good: constructors may keep the pointers.
+/// The program's arguments as constructors get them, made once and kept for good: constructors may
+/// keep the pointers.
 struct Arguments {
     count: c_int,
     pointers: Vec<*const c_char>,

@@ -1,8 +1,10 @@
-//! Memory by address, through the fault guard's probes: an address that is not mapped is an answer, not a crash.
+//! Memory by address, through the fault guard's probes: an address that is not mapped is an answer,
+//! not a crash.
 
 use crash_guard::probe;
 
-/// Copies `buffer.len()` bytes from `address`; false, with part of it copied, where they are not readable.
+/// Copies `buffer.len()` bytes from `address`; false, with part of it copied, where they are not
+/// readable.
 #[must_use]
 pub(crate) fn read(address: usize, buffer: &mut [u8]) -> bool {
     probe::copy(address, buffer) == buffer.len()
@@ -10,7 +12,8 @@ pub(crate) fn read(address: usize, buffer: &mut [u8]) -> bool {
 
 /// Writes `bytes` to `address`; false, with part of it written, where that is not writable.
 ///
-/// Callers pass the state of a version that is mapped and not running, or a word that they have just read.
+/// Callers pass the state of a version that is mapped and not running, or a word that they have
+/// just read.
 #[must_use]
 pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
     // SAFETY: see above: the bytes belong to the guest, and no Rust reference to them exists.
@@ -22,8 +25,9 @@ pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
 /// Both are memory of versions that are mapped, and neither runs.
 #[must_use]
 pub(crate) fn copy(source: usize, target: usize, length: usize) -> bool {
-    // SAFETY: the source is a variable of an image that the loader holds, so that it is mapped and initialised; the
-    // target is another one's. Should either have become inaccessible after all, the probe says so.
+    // SAFETY: the source is a variable of an image that the loader holds, so that it is mapped and
+    // initialised; the target is another one's. Should either have become inaccessible after all,
+    // the probe says so.
     unsafe {
         let source = std::slice::from_raw_parts(source as *const u8, length);
         probe::write(target, source) == length
@@ -34,7 +38,8 @@ pub(crate) fn copy(source: usize, target: usize, length: usize) -> bool {
 pub(crate) fn page_is_mapped(address: usize) -> bool {
     let page = page_size();
     let mut residency = 0u8;
-    // SAFETY: `mincore` reads no user memory but writes one byte for the one page it is asked about.
+    // SAFETY: `mincore` reads no user memory but writes one byte for the one page it is asked
+    // about.
     let result = unsafe {
         libc::mincore((address & !(page - 1)) as *mut libc::c_void, page, &raw mut residency)
     };

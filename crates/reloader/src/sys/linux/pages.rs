@@ -1,7 +1,8 @@
 //! Whole pages of memory that change hands.
 //!
-//! A large state needs as much new memory in each version, and new memory costs several times what copying into memory at
-//! hand does. So the pages of a retired version's state become those of the next version's.
+//! A large state needs as much new memory in each version, and new memory costs several times what
+//! copying into memory at hand does. So the pages of a retired version's state become those of the
+//! next version's.
 
 use std::ops::Range;
 use std::ptr;
@@ -15,15 +16,17 @@ pub(crate) struct Spare(Range<usize>);
 /// What is too small for this.
 const WORTHWHILE: usize = 1 << 20;
 
-/// Gives `place`, memory of an image that is about to be overwritten as a whole, other pages: those of `spare` as far
-/// as they go, and anonymous ones for the rest. Says whether it has them now; if not, the old ones serve as well.
+/// Gives `place`, memory of an image that is about to be overwritten as a whole, other pages: those
+/// of `spare` as far as they go, and anonymous ones for the rest. Says whether it has them now; if
+/// not, the old ones serve as well.
 pub(crate) fn renew(place: &Range<usize>, spare: &mut Option<Spare>) -> bool {
     let pages = whole_pages(place);
     if pages.len() < WORTHWHILE {
         return false;
     }
-    // SAFETY: the pages lie inside one variable of the state of a version that is mapped and does not run, and every
-    // byte of them is about to be overwritten; nobody else knows of the spare pages.
+    // SAFETY: the pages lie inside one variable of the state of a version that is mapped and does
+    // not run, and every byte of them is about to be overwritten; nobody else knows of the spare
+    // pages.
     unsafe {
         let fresh = libc::mmap(
             pages.start as *mut _,
@@ -59,9 +62,11 @@ pub(crate) fn renew(place: &Range<usize>, spare: &mut Option<Spare>) -> bool {
 /// Takes the pages that [`renew`] gave to `place`, which nobody will touch again.
 pub(crate) fn salvage(place: &Range<usize>) -> Option<Spare> {
     let pages = whole_pages(place);
-    // SAFETY: the version that the pages belong to is about to be unmapped; a hole in it is nothing to `munmap`.
+    // SAFETY: the version that the pages belong to is about to be unmapped; a hole in it is nothing
+    // to `munmap`.
     let moved = unsafe {
-        // Moved onto memory reserved for it, because without an address the kernel would only confirm the old one.
+        // Moved onto memory reserved for it, because without an address the kernel would only
+        // confirm the old one.
         let reserved = libc::mmap(
             ptr::null_mut(),
             pages.len(),

@@ -1,9 +1,9 @@
 //! Which thread executes where.
 //!
-//! A thread that waits in the kernel shows its program counter and stack pointer in `/proc/self/task/T/syscall`
-//! (`proc_pid_syscall(5)`). One that runs is stopped for a moment by a signal. Either way its stack is searched for
-//! return addresses, word by word, as far as the mapping goes that it lies in; a stale word can only make an image stay
-//! longer.
+//! A thread that waits in the kernel shows its program counter and stack pointer in
+//! `/proc/self/task/T/syscall` (`proc_pid_syscall(5)`). One that runs is stopped for a moment by a
+//! signal. Either way its stack is searched for return addresses, word by word, as far as the
+//! mapping goes that it lies in; a stale word can only make an image stay longer.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -144,13 +144,14 @@ fn stop_and_look(thread: libc::pid_t, range: &Range<usize>, mappings: &[Range<us
     inside
 }
 
-/// A real-time signal that nobody uses, with [`on_stop`] as its handler; it stays installed, for the signal of a thread
-/// that was asked in vain may still come.
+/// A real-time signal that nobody uses, with [`on_stop`] as its handler; it stays installed, for
+/// the signal of a thread that was asked in vain may still come.
 fn stop_signal() -> Option<c_int> {
     static SIGNAL: OnceLock<Option<c_int>> = OnceLock::new();
     *SIGNAL.get_or_init(|| {
         (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| {
-            // SAFETY: `sigaction` reads and writes the two structures, of which zero is a valid value.
+            // SAFETY: `sigaction` reads and writes the two structures, of which zero is a valid
+            // value.
             unsafe {
                 let mut before: libc::sigaction = std::mem::zeroed();
                 if libc::sigaction(signal, std::ptr::null(), &raw mut before) != 0
