@@ -14,6 +14,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crash_guard::barrier;
+
 use super::loader::call_destructor;
 use crate::entry::Caller;
 
@@ -39,16 +41,19 @@ pub(crate) enum Registration {
     Fork,
     /// When a thread with a value for a key ends; the key goes with the image.
     Key,
+    /// No longer for this key.
+    KeyDeleted,
 }
 
 impl Registration {
     /// The imported functions that register so.
-    pub(crate) const ALL: [(&'static str, Self); 5] = [
+    pub(crate) const ALL: [(&'static str, Self); 6] = [
         ("__cxa_atexit", Self::Image),
         ("__cxa_thread_atexit", Self::Thread),
         ("__cxa_thread_atexit_impl", Self::Thread),
         ("__register_atfork", Self::Fork),
         ("pthread_key_create", Self::Key),
+        ("pthread_key_delete", Self::KeyDeleted),
     ];
 }
 
@@ -57,8 +62,7 @@ struct Node {
     next: *mut Node,
 }
 
-/// All that is registered, the newest first. Guests push without a lock: the deadline may interrupt
-/// them here.
+/// All that is registered, the newest first.
 static REGISTERED: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 /// Held by whoever takes nodes out.
 static TAKING: Mutex<()> = Mutex::new(());
@@ -67,18 +71,20 @@ static ENDING: AtomicUsize = AtomicUsize::new(0);
 
 /// Stands in for `__cxa_atexit`.
 extern "C" fn register(function: usize, object: usize, image: usize) -> c_int {
-    push(Exit { function, object, image, thread: None });
+    barrier(|| push(Exit { function, object, image, thread: None }));
     0
 }
 
 /// Stands in for `__cxa_thread_atexit`, which takes the same.
 extern "C" fn register_for_thread(function: usize, object: usize, image: usize) -> c_int {
-    // A thread that has run its own already ends without these.
-    if END_OF_THREAD.try_with(|_| ()).is_ok() {
-        // SAFETY: no arguments, cannot fail.
-        let thread = unsafe { libc::gettid() };
-        push(Exit { function, object, image, thread: Some(thread) });
-    }
+    barrier(|| {
+        // A thread that has run its own already ends without these.
+        if END_OF_THREAD.try_with(|_| ()).is_ok() {
+            // SAFETY: no arguments, cannot fail.
+            let thread = unsafe { libc::gettid() };
+            push(Exit { function, object, image, thread: Some(thread) });
+        }
+    });
     0
 }
 
@@ -89,24 +95,39 @@ extern "C" fn register_for_fork(
     child: usize,
     image: usize,
 ) -> c_int {
-    HANDLES.lock().unwrap_or_else(PoisonError::into_inner).push(image);
-    // SAFETY: passed on as it came.
-    unsafe { __register_atfork(prepare, parent, child, image) }
+    barrier(|| {
+        HANDLES.lock().unwrap_or_else(PoisonError::into_inner).push(image);
+        // SAFETY: passed on as it came.
+        unsafe { __register_atfork(prepare, parent, child, image) }
+    })
 }
 
 /// Stands in for `pthread_key_create`.
 extern "C" fn create_key(key: *mut libc::pthread_key_t, destructor: usize) -> c_int {
     type Destructor = unsafe extern "C" fn(*mut c_void);
-    // SAFETY: a null or the guest's own function, as it came; the key is written where the guest
-    // wants it.
-    unsafe {
-        let destructor_function = std::mem::transmute::<usize, Option<Destructor>>(destructor);
-        let result = libc::pthread_key_create(key, destructor_function);
-        if result == 0 && destructor != 0 {
-            KEYS.lock().unwrap_or_else(PoisonError::into_inner).push((*key, destructor));
+    barrier(|| {
+        let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: a null or the guest's own function, as it came; the key is written where the guest
+        // wants it.
+        unsafe {
+            let function = std::mem::transmute::<usize, Option<Destructor>>(destructor);
+            let result = libc::pthread_key_create(key, function);
+            if result == 0 && destructor != 0 {
+                keys.push((*key, destructor));
+            }
+            result
         }
-        result
-    }
+    })
+}
+
+/// Stands in for `pthread_key_delete`: the number may be somebody else's key next.
+extern "C" fn delete_key(key: libc::pthread_key_t) -> c_int {
+    barrier(|| {
+        let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|(known, _)| *known != key);
+        // SAFETY: passed on as it came.
+        unsafe { libc::pthread_key_delete(key) }
+    })
 }
 
 unsafe extern "C" {
@@ -136,8 +157,7 @@ pub(crate) fn forget_image(range: &Range<usize>) {
     }
     let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     for (key, _) in keys.extract_if(.., |(_, destructor)| range.contains(destructor)) {
-        // SAFETY: the guest that made the key is gone; it may have deleted it, which is then said
-        // and does no harm.
+        // SAFETY: the guest that made the key is gone, and has not deleted it.
         unsafe { libc::pthread_key_delete(key) };
     }
 }
@@ -209,7 +229,9 @@ pub(crate) fn threads_have_exits(range: &Range<usize>) -> bool {
 /// Where the registrations are kept.
 pub(crate) fn exit_records() -> Vec<usize> {
     let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut found = Vec::new();
+    let handles = HANDLES.lock().unwrap_or_else(PoisonError::into_inner).as_ptr().addr();
+    let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner).as_ptr().addr();
+    let mut found = vec![handles, keys];
     let mut node = REGISTERED.load(Ordering::Acquire);
     while !node.is_null() {
         found.push(node.addr());
@@ -229,6 +251,7 @@ pub(crate) fn divert(slots: &[usize], registration: Registration) -> bool {
         Registration::Thread => register_for_thread as *const c_void,
         Registration::Fork => register_for_fork as *const c_void,
         Registration::Key => create_key as *const c_void,
+        Registration::KeyDeleted => delete_key as *const c_void,
     };
     let target = stand_in.addr();
     slots.iter().all(|&slot| {
