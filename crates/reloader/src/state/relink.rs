@@ -211,6 +211,9 @@ impl<'a> Relinker<'a> {
             Some(address) if self.depth == 0 && sys::write(at, &address.to_ne_bytes()) => {
                 self.reach.translated += 1;
             }
+            // The loader's own records lead into every image that it has, and to nothing that has a
+            // name; an image that stayed for them would stay in them.
+            _ if self.depth > 1 && described.is_none() => {}
             _ => {
                 let target = match described {
                     Some(target) => target.describe(),
