@@ -1,0 +1,125 @@
+//! What is known of a build before any of its code runs.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
+
+use super::{Digest, Loading, Unready, dependencies};
+use crate::contract::STATE_SECTION;
+use crate::event::RefusalKind;
+use crate::stage::Staged;
+use crate::state::StateMap;
+use crate::sys::{self, Registration};
+
+/// A copy that was checked and edited.
+pub(super) struct Checked {
+    pub(super) range: Range<u64>,
+    /// What stays writable once it is loaded.
+    pub(super) writable: Vec<Range<u64>>,
+    pub(super) state: StateMap,
+    pub(super) initializers: Routines,
+    pub(super) finalizers: Routines,
+    pub(super) unique: Vec<String>,
+    /// Where the image imports the functions that register destructors.
+    pub(super) registrations: Vec<(Vec<u64>, Registration)>,
+    pub(super) dependencies: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// Checks the copy and makes the edits that let it load beside its predecessors.
+    pub(super) fn of(staged: &Staged, file: File, loading: &Loading<'_>) -> Result<Self, Unready> {
+        let identity = staged.identity();
+        let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
+        let unwritable = |error: &dyn std::fmt::Display| {
+            let path = staged.path().display();
+            refused(
+                RefusalKind::Staging,
+                format!("the private copy {path} cannot be edited: {error}"),
+            )
+        };
+        let bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
+        let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
+        let image = match verdict(&bytes, &expected) {
+            Verdict::Complete(image) => image,
+            Verdict::Incomplete(reason) => {
+                return Err(Unready::Incomplete(reason.to_string(), identity));
+            }
+            Verdict::Unloadable(reason) => {
+                return Err(refused(RefusalKind::BadImage, reason.to_string()));
+            }
+        };
+        if let Some(reason) = impossible(&image) {
+            return Err(refused(RefusalKind::BadImage, reason));
+        }
+        let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
+        let copy = plan_load_copy(&image, &options)
+            .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+        let checked = Self {
+            range: image.range().unwrap_or(0..0),
+            writable: writable(&image),
+            state: StateMap::of(&image, loading.options.untagged_bss),
+            initializers: copy.initializers,
+            finalizers: copy.finalizers,
+            unique: copy.unique_symbols,
+            registrations: Registration::ALL
+                .into_iter()
+                .map(|(name, registration)| (image.imports(name), registration))
+                .collect(),
+            dependencies: dependencies::of(&image, loading.source),
+        };
+        // The copy is changed through the file: no mapping of it may be left.
+        drop(image);
+        drop(bytes);
+        copy.plan.apply_to_file(&file, staged.path()).map_err(|error| unwritable(&error))?;
+        drop(file);
+        let known = Digest::matches(staged.path(), loading.known_bad);
+        if known && !loading.options.retry_known_bad {
+            let reason = "this build failed before, and its bytes are the same".to_owned();
+            return Err(refused(RefusalKind::KnownBad, reason));
+        }
+        Ok(checked)
+    }
+}
+
+/// What the loader does not check and the program would not survive.
+fn impossible(image: &Image<'_>) -> Option<String> {
+    // Each thread gets its own when it first touches it, and ends the program where there is no
+    // room.
+    let thread_local = image.tls().map_or(0, |segment| segment.memory_size);
+    if thread_local > LARGEST_THREAD_LOCAL {
+        return Some(format!(
+            "each thread would need {thread_local:#x} bytes for thread-local variables"
+        ));
+    }
+    let state = STATE_SECTION.as_bytes();
+    let outside = image.sections().iter().find(|section| {
+        section.name == state
+            && section.flags.is_allocated()
+            && !image
+                .segments()
+                .iter()
+                .any(|segment| segment.is_load() && segment.contains(section.address, section.size))
+    })?;
+    Some(format!("its state section at {:#x} lies in no segment", outside.address))
+}
+
+/// The most that a thread's own variables may take.
+const LARGEST_THREAD_LOCAL: u64 = 1 << 30;
+
+/// The writable segments without what the loader protects.
+fn writable(image: &Image<'_>) -> Vec<Range<u64>> {
+    let relro = image.relro().unwrap_or(0..0);
+    image
+        .segments()
+        .iter()
+        .filter(|segment| segment.is_load() && segment.permissions.is_writable())
+        .map(elf_sections::Segment::range)
+        .map(|range| {
+            let covered = relro.contains(&range.start);
+            if covered { relro.end.min(range.end)..range.end } else { range }
+        })
+        .filter(|range| !range.is_empty())
+        .collect()
+}
