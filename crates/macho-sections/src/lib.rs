@@ -1,0 +1,2 @@
+//! Mach-O images: every segment and section, on disk and loaded.
+#![deny(unsafe_code)]

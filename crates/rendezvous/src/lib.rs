@@ -1,0 +1,2 @@
+//! Which modules a process has, and what just changed.
+#![deny(unsafe_code)]
