@@ -5,6 +5,7 @@ mod alone;
 mod apart;
 mod bench;
 mod build;
+mod corpus;
 mod ledger;
 mod paper;
 mod tool;
@@ -14,9 +15,10 @@ pub use alone::{alone, die, pass};
 pub use apart::apart;
 pub use bench::{Bench, Seen, step_until};
 pub use build::{Build, header_directory};
+pub use corpus::Package;
 pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
-pub use tool::{Tool, tool};
+pub use tool::{Tool, missing, tool};
 pub use written::write;
 
 /// The README's examples compile, and those that can run do.

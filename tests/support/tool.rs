@@ -13,11 +13,16 @@ pub fn tool(name: &str) -> Option<Tool> {
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(name)).find(|p| p.is_file());
     if found.is_none() {
-        assert!(
-            std::env::var_os("REQUIRE_TOOLS").is_none_or(|value| value != "1"),
-            "{name} is missing and REQUIRE_TOOLS=1 wants it"
-        );
-        println!("skipped: {name} is missing");
+        missing(&format!("{name} is missing"));
     }
     found.map(Tool)
+}
+
+/// Says that a test is skipped, and why; with `REQUIRE_TOOLS=1` it fails.
+pub fn missing(why: &str) {
+    assert!(
+        std::env::var_os("REQUIRE_TOOLS").is_none_or(|value| value != "1"),
+        "{why}, and REQUIRE_TOOLS=1 wants it"
+    );
+    println!("skipped: {why}");
 }

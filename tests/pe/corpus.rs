@@ -1,0 +1,59 @@
+//! Real images, out of the packages that ship them.
+
+use reloader_tests::Package;
+
+/// The packages with PE images in them.
+pub const PACKAGES: [Package; 8] = [
+    Package::wheel(
+        "debugpy",
+        "1.8.22",
+        "win_amd64",
+        "1e76339d5510bc17e9181dba9577508afcb21aad5728f1a55ef74d7d97d255f3",
+    ),
+    Package::wheel(
+        "clr_loader",
+        "0.2.7.post0",
+        "any",
+        "e0b9fcc107d48347a4311a28ffe3ae78c4968edb216ffb6564cb03f7ace0bb47",
+    ),
+    Package::wheel(
+        "pythonnet",
+        "3.0.5",
+        "any",
+        "f6702d694d5d5b163c9f3f5cc34e0bed8d6857150237fae411fefb883a656d20",
+    ),
+    Package::npm(
+        "node-pty",
+        "1.1.0",
+        "c7517f19083ddcb05f276904680eb2b11a6b5ecab778b8e4e5685a6d645b3f60",
+    ),
+    Package::npm(
+        "@rollup/rollup-win32-x64-msvc",
+        "4.67.4",
+        "6e1015ad0414fd2aa9bf47eac979415a83f67a72fc4f5f926ee02c221a6991a7",
+    ),
+    Package::npm(
+        "@rollup/rollup-win32-arm64-msvc",
+        "4.67.4",
+        "9765d972da39944932ac34e99e5ef617d488e56bff5eb82dff3af619c30aa7e2",
+    ),
+    Package::npm(
+        "@rollup/rollup-win32-ia32-msvc",
+        "4.67.4",
+        "3d053a51686bc91f1cef0ac4e2a0a0b8dffc3eb5075752faa68c3508b7dcec88",
+    ),
+    Package::crates(
+        "pelite",
+        "0.10.0",
+        "88dccf4bd32294364aeb7bd55d749604450e9db54605887551f21baea7617685",
+    ),
+];
+
+#[test]
+fn packages_unpack_to_what_they_ship() {
+    for package in PACKAGES {
+        let Some(root) = package.unpacked() else { continue };
+        assert!(std::fs::read_dir(&root).unwrap().next().is_some(), "{}", root.display());
+        println!("{}", root.display());
+    }
+}
