@@ -23,6 +23,16 @@ pub enum Error {
         /// The length of the image.
         end: u64,
     },
+    /// Reading the image's file failed.
+    #[error("{wanted:#x} bytes at {offset:#x} cannot be read: {kind}")]
+    Unreadable {
+        /// Where the read started.
+        offset: u64,
+        /// How many bytes it was to give.
+        wanted: u64,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
     /// A structure that cannot be all zeros is: its file has been sized, but not yet filled.
     #[error("{structure} at {offset:#x}: not written yet, all zeros")]
     ZeroFilled {

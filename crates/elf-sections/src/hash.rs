@@ -33,6 +33,20 @@ impl<'data> GnuHash<'data> {
         Some(GnuHash { layout, symbol_base, bloom_count, bloom_shift, bloom, buckets, values })
     }
 
+    /// The size of all parts before the hash values, by the header.
+    pub(crate) fn size_without_values(layout: Layout, header: &[u8]) -> Option<u64> {
+        let bucket_count = u64::from(layout.u32(header)?);
+        let bloom_count = u64::from(layout.u32(header.get(8..)?)?);
+        let bloom_size = bloom_count.checked_mul(layout.class.word_size())?;
+        bloom_size.checked_add(bucket_count.checked_mul(4)?)?.checked_add(16)
+    }
+
+    /// The size of the hash values up to the last chain's first one.
+    pub(crate) fn least_size_of_values(&self) -> u64 {
+        let first = self.last_bucket().saturating_sub(self.symbol_base);
+        u64::from(first).saturating_add(1).saturating_mul(4)
+    }
+
     /// The highest bucket, which is where the last chain starts.
     pub(crate) fn last_bucket(&self) -> u32 {
         self.buckets.chunks_exact(4).filter_map(|word| self.layout.u32(word)).max().unwrap_or(0)
@@ -118,6 +132,13 @@ impl<'data> SysvHash<'data> {
         let (buckets, rest) = rest.split_at_checked(bucket_count.checked_mul(4)?)?;
         let (chains, _) = rest.split_at_checked(chain_count.checked_mul(4)?)?;
         Some(SysvHash { layout, buckets, chains })
+    }
+
+    /// The size of the table, by its header.
+    pub(crate) fn size(layout: Layout, header: &[u8]) -> Option<u64> {
+        let buckets = u64::from(layout.u32(header)?);
+        let chains = u64::from(layout.u32(header.get(4..)?)?);
+        buckets.checked_add(chains)?.checked_mul(4)?.checked_add(8)
     }
 
     /// How many symbols the symbol table has.

@@ -1,10 +1,13 @@
 //! An image: headers read and resolved, everything else read when asked for.
 
 mod dynamics;
-mod parse;
+pub(crate) mod parse;
 mod places;
 mod symbols;
 
+use std::sync::OnceLock;
+
+use crate::bytes::Bytes;
 use crate::dynamic::Dynamic;
 use crate::header::Header;
 use crate::layout::Layout;
@@ -19,12 +22,12 @@ use crate::{Error, Structure};
 /// whether an image would load.
 #[derive(Debug, Clone)]
 pub struct Image<'data> {
-    pub(crate) data: &'data [u8],
+    pub(crate) data: Bytes<'data>,
     pub(crate) layout: Layout,
     header: Header,
     segments: Vec<Segment>,
     sections: Vec<Section<'data>>,
-    dynamic: Vec<Dynamic>,
+    dynamic: OnceLock<Vec<Dynamic>>,
 }
 
 impl<'data> Image<'data> {
@@ -35,12 +38,13 @@ impl<'data> Image<'data> {
     /// [`Error::NotElf`], [`Error::Malformed`] where a header contradicts itself, and errors that
     /// [are incomplete](Error::is_incomplete) where the bytes end before a header table does.
     pub fn parse(data: &'data [u8]) -> Result<Image<'data>, Error> {
-        parse::image(data)
+        parse::image(Bytes::Whole(data))
     }
 
-    /// The bytes the image was read from.
+    /// The bytes the image was read from. Of a [`Source`](crate::Source) this reads all; they are
+    /// empty if that fails.
     pub fn data(&self) -> &'data [u8] {
-        self.data
+        self.data.up_to(0, u64::MAX)
     }
 
     /// The ELF header.
@@ -71,7 +75,7 @@ impl<'data> Image<'data> {
 
     /// The entries of the dynamic table, without the one that ends it. Empty for an image without.
     pub fn dynamic(&self) -> &[Dynamic] {
-        &self.dynamic
+        self.dynamic.get_or_init(|| parse::dynamic(self))
     }
 
     /// Whether every byte that the headers speak of is there.
@@ -98,7 +102,7 @@ impl<'data> Image<'data> {
         offset: u64,
         wanted: u64,
     ) -> Result<(), Error> {
-        let end = self.data.len() as u64;
+        let end = self.data.len();
         match offset.checked_add(wanted) {
             _ if wanted == 0 => Ok(()),
             Some(last) if last <= end => Ok(()),
@@ -109,10 +113,4 @@ impl<'data> Image<'data> {
             }
         }
     }
-}
-
-/// The bytes of a range of the file, if all of them are there.
-pub(crate) fn file_range(data: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
-    let start = usize::try_from(offset).ok()?;
-    data.get(start..)?.get(..usize::try_from(size).ok()?)
 }

@@ -61,6 +61,7 @@
     )
 )]
 
+mod bytes;
 mod dynamic;
 mod error;
 mod hash;
@@ -75,6 +76,7 @@ pub mod oracle;
 mod relocation;
 mod section;
 mod segment;
+mod source;
 mod symbol;
 pub mod sys;
 mod verdict;
@@ -87,5 +89,6 @@ pub use load_copy::{LoadCopy, LoadCopyOptions, plan_load_copy};
 pub use relocation::{Relocation, Relocations};
 pub use section::{Section, SectionFlags, SectionKind};
 pub use segment::{Permissions, Segment, SegmentKind};
+pub use source::{ReadAt, Source};
 pub use symbol::{Binding, Symbol, SymbolKind, SymbolSection, Symbols, Visibility};
 pub use verdict::{Expected, Verdict, verdict};

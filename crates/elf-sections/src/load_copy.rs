@@ -152,7 +152,7 @@ fn replace_value(image: &Image<'_>, plan: &mut Plan, entry: u64, new: u64) -> Re
 
 fn replace_word(image: &Image<'_>, plan: &mut Plan, offset: u64, new: u64) -> Result<(), Error> {
     let size = image.layout.word_size();
-    let old = crate::image::file_range(image.data, offset, size as u64).ok_or(short(
+    let old = image.data.get(offset, size as u64).ok_or(short(
         image,
         Structure::DynamicTable,
         offset,
@@ -173,5 +173,5 @@ fn add(plan: &mut Plan, offset: u64, old: &[u8], new: &[u8]) -> Result<(), Error
 }
 
 fn short(image: &Image<'_>, structure: Structure, offset: u64, wanted: u64) -> Error {
-    Error::Short { structure, wanted, offset, end: image.data.len() as u64 }
+    Error::Short { structure, wanted, offset, end: image.data.len() }
 }

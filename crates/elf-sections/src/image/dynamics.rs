@@ -12,7 +12,7 @@ use crate::symbol::string;
 impl<'data> Image<'data> {
     /// The value of the last entry with a tag, which is the one that the loader keeps.
     pub fn dynamic_value(&self, tag: Tag) -> Option<u64> {
-        self.dynamic.iter().rev().find(|entry| entry.tag == tag).map(|entry| entry.value)
+        self.dynamic().iter().rev().find(|entry| entry.tag == tag).map(|entry| entry.value)
     }
 
     /// `DT_SONAME`: the name under which the loader knows the image.
@@ -110,10 +110,9 @@ impl<'data> Image<'data> {
 
     /// The dynamic strings, as far as they are there.
     pub(crate) fn dynamic_strings(&self) -> &'data [u8] {
-        let bytes = self.dynamic_value(Tag::STRTAB).and_then(|address| self.bytes_from(address));
-        let size = self.dynamic_value(Tag::STRSZ).and_then(|size| usize::try_from(size).ok());
-        let bytes = bytes.unwrap_or_default();
-        bytes.get(..size.unwrap_or(0)).unwrap_or(bytes)
+        let size = self.dynamic_value(Tag::STRSZ).unwrap_or(0);
+        let address = self.dynamic_value(Tag::STRTAB);
+        address.and_then(|address| self.bytes_up_to(address, size)).unwrap_or_default()
     }
 
     /// The relocation tables in the order in which they are read, each with its address; one that
@@ -136,9 +135,9 @@ impl<'data> Image<'data> {
 
     fn relocation_table(&self, format: Format, start: Tag, size: Tag) -> (Table<'data>, u64) {
         let address = self.dynamic_value(start);
-        let bytes = address.and_then(|address| self.bytes_from(address)).unwrap_or_default();
-        let size = self.dynamic_value(size).and_then(|size| usize::try_from(size).ok());
-        let bytes = bytes.get(..size.unwrap_or(0)).unwrap_or(bytes);
+        let size = self.dynamic_value(size).unwrap_or(0);
+        let bytes = address.and_then(|address| self.bytes_up_to(address, size));
+        let bytes = bytes.unwrap_or_default();
         (Table { format, bytes }, address.unwrap_or(0))
     }
 
@@ -155,7 +154,7 @@ impl<'data> Image<'data> {
 
     fn dynamic_strings_of(&self, tag: Tag) -> impl Iterator<Item = &'data [u8]> {
         let strings = self.dynamic_strings();
-        self.dynamic
+        self.dynamic()
             .iter()
             .filter(move |entry| entry.tag == tag)
             .filter_map(|entry| string(strings, entry.value))

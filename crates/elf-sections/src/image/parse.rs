@@ -1,8 +1,11 @@
 //! Reading the headers.
 
+use std::sync::OnceLock;
+
 use object::elf;
 
-use super::{Image, file_range};
+use super::Image;
+use crate::bytes::Bytes;
 use crate::dynamic::{Dynamic, Tag};
 use crate::header::{Class, Endian, Header};
 use crate::layout::{Layout, RawHeader};
@@ -11,11 +14,12 @@ use crate::segment::{Segment, SegmentKind};
 use crate::symbol::string;
 use crate::{Error, Structure};
 
-pub(super) fn image(data: &[u8]) -> Result<Image<'_>, Error> {
+pub(crate) fn image(data: Bytes<'_>) -> Result<Image<'_>, Error> {
     let (layout, endian, os_abi) = ident(data)?;
     let header_size = layout.header_size() as u64;
-    let raw =
-        layout.header(data).ok_or_else(|| short(Structure::FileHeader, 0, header_size, data))?;
+    let raw = layout
+        .header(data.up_to(0, header_size))
+        .ok_or_else(|| short(Structure::FileHeader, 0, header_size, data))?;
     let layout = layout.for_machine(raw.machine);
     check_header(&raw, layout, data)?;
 
@@ -58,14 +62,13 @@ pub(super) fn image(data: &[u8]) -> Result<Image<'_>, Error> {
     };
     let segments = segments(layout, data, &header)?;
     let sections = sections(layout, data, &header)?;
-    let dynamic = dynamic(layout, data, &segments, &sections);
-    Ok(Image { data, layout, header, segments, sections, dynamic })
+    Ok(Image { data, layout, header, segments, sections, dynamic: OnceLock::new() })
 }
 
 /// The 16 bytes that are the same in every layout: layout, byte order and ABI.
-fn ident(data: &[u8]) -> Result<(Layout, Endian, u8), Error> {
+fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
     const SIZE: u64 = 16;
-    let present = data.get(..SIZE as usize).unwrap_or(data);
+    let present = data.up_to(0, SIZE);
     if !present.is_empty() && present.iter().all(|&byte| byte == 0) {
         // Linkers size the file first; GNU ld writes this header last.
         return Err(Error::ZeroFilled { structure: Structure::FileHeader, offset: 0 });
@@ -93,14 +96,14 @@ fn ident(data: &[u8]) -> Result<(Layout, Endian, u8), Error> {
     if version != 1 {
         return Err(malformed_header(6, "unknown version", u64::from(version)));
     }
-    if (data.len() as u64) < SIZE {
+    if data.len() < SIZE {
         return Err(short(Structure::FileHeader, 0, SIZE, data));
     }
     Ok((Layout::new(class, endian), endian, os_abi))
 }
 
-fn check_header(raw: &RawHeader, layout: Layout, data: &[u8]) -> Result<(), Error> {
-    let rest = data.get(16..layout.header_size()).unwrap_or_default();
+fn check_header(raw: &RawHeader, layout: Layout, data: Bytes<'_>) -> Result<(), Error> {
+    let rest = data.up_to(16, (layout.header_size() as u64).saturating_sub(16));
     if rest.iter().all(|&byte| byte == 0) {
         return Err(Error::ZeroFilled { structure: Structure::FileHeader, offset: 16 });
     }
@@ -118,7 +121,7 @@ fn check_header(raw: &RawHeader, layout: Layout, data: &[u8]) -> Result<(), Erro
     Ok(())
 }
 
-fn segments(layout: Layout, data: &[u8], header: &Header) -> Result<Vec<Segment>, Error> {
+fn segments(layout: Layout, data: Bytes<'_>, header: &Header) -> Result<Vec<Segment>, Error> {
     let size = layout.segment_size();
     let count = u64::from(header.program_header_count);
     let bytes = table(Structure::ProgramHeaders, data, header.program_headers, count, size as u64)?;
@@ -127,7 +130,7 @@ fn segments(layout: Layout, data: &[u8], header: &Header) -> Result<Vec<Segment>
 
 fn sections<'data>(
     layout: Layout,
-    data: &'data [u8],
+    data: Bytes<'data>,
     header: &Header,
 ) -> Result<Vec<Section<'data>>, Error> {
     let size = layout.section_size();
@@ -155,7 +158,7 @@ fn sections<'data>(
 
 fn section_names<'data>(
     layout: Layout,
-    data: &'data [u8],
+    data: Bytes<'data>,
     header: &Header,
     headers: &[u8],
 ) -> Result<&'data [u8], Error> {
@@ -175,31 +178,24 @@ fn section_names<'data>(
     if SectionKind(raw.kind) == SectionKind::NOBITS {
         return Ok(&[]);
     }
-    file_range(data, raw.offset, raw.size)
-        .ok_or_else(|| short(structure, raw.offset, raw.size, data))
+    data.get(raw.offset, raw.size).ok_or_else(|| short(structure, raw.offset, raw.size, data))
 }
 
 /// The dynamic table, as far as it is there: a debug file has the header and not the bytes.
-fn dynamic(
-    layout: Layout,
-    data: &[u8],
-    segments: &[Segment],
-    sections: &[Section<'_>],
-) -> Vec<Dynamic> {
-    let segment = segments.iter().find(|segment| segment.kind == SegmentKind::DYNAMIC);
-    let section = sections.iter().find(|section| section.kind == SectionKind::DYNAMIC);
+pub(super) fn dynamic(image: &Image<'_>) -> Vec<Dynamic> {
+    let segment = image.segment(SegmentKind::DYNAMIC);
+    let section = image.sections().iter().find(|section| section.kind == SectionKind::DYNAMIC);
     let range = segment
         .map(|segment| (segment.offset, segment.file_size))
         .or(section.map(|section| (section.offset, section.size)));
     let Some((start, size)) = range else { return Vec::new() };
-    let present = (data.len() as u64).saturating_sub(start).min(size);
-    let bytes = file_range(data, start, present).unwrap_or_default();
-    let step = layout.dynamic_size();
+    let bytes = image.data.up_to(start, size);
+    let step = image.layout.dynamic_size();
     bytes
         .chunks_exact(step)
         .enumerate()
         .filter_map(|(index, entry)| {
-            let (tag, value) = layout.dynamic(entry)?;
+            let (tag, value) = image.layout.dynamic(entry)?;
             let offset = start.checked_add(index.checked_mul(step)? as u64)?;
             Some(Dynamic { tag: Tag(tag), value, offset })
         })
@@ -210,7 +206,7 @@ fn dynamic(
 /// The bytes of a header table.
 fn table(
     structure: Structure,
-    data: &[u8],
+    data: Bytes<'_>,
     offset: u64,
     count: u64,
     size: u64,
@@ -223,11 +219,11 @@ fn table(
     if wanted == 0 {
         return Ok(&[]);
     }
-    file_range(data, offset, wanted).ok_or_else(|| short(structure, offset, wanted, data))
+    data.get(offset, wanted).ok_or_else(|| short(structure, offset, wanted, data))
 }
 
-fn short(structure: Structure, offset: u64, wanted: u64, data: &[u8]) -> Error {
-    Error::Short { structure, wanted, offset, end: data.len() as u64 }
+fn short(structure: Structure, offset: u64, wanted: u64, data: Bytes<'_>) -> Error {
+    Error::Short { structure, wanted, offset, end: data.len() }
 }
 
 fn malformed_header(at: u64, what: &'static str, found: u64) -> Error {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Image, file_range};
+use super::Image;
 use crate::note;
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
@@ -24,7 +24,7 @@ impl<'data> Image<'data> {
     /// A section's bytes in the file: empty for `NOBITS`, `None` where the file ends too early.
     pub fn section_bytes(&self, section: &Section<'_>) -> Option<&'data [u8]> {
         match section.file_range() {
-            Some((offset, size)) => file_range(self.data, offset, size),
+            Some((offset, size)) => self.data.get(offset, size),
             None => Some(&[]),
         }
     }
@@ -33,7 +33,7 @@ impl<'data> Image<'data> {
     /// that only exist in memory, for what is mapped by no segment, and where the file ends too
     /// early.
     pub fn bytes_at(&self, address: u64, length: u64) -> Option<&'data [u8]> {
-        file_range(self.data, self.offset_of(address, length)?, length)
+        self.data.get(self.offset_of(address, length)?, length)
     }
 
     /// The file's offset of a range of addresses, under the same conditions.
@@ -41,15 +41,20 @@ impl<'data> Image<'data> {
         let (segment, skipped) = self.backing(address)?;
         let left = segment.file_size.checked_sub(skipped)?;
         let offset = segment.offset.checked_add(skipped)?;
-        (length <= left && offset.checked_add(length)? <= self.data.len() as u64).then_some(offset)
+        (length <= left && offset.checked_add(length)? <= self.data.len()).then_some(offset)
     }
 
     /// The file's bytes from an address to the end of its segment.
     pub(crate) fn bytes_from(&self, address: u64) -> Option<&'data [u8]> {
+        self.bytes_up_to(address, u64::MAX)
+    }
+
+    /// The same, at most `most` bytes of them.
+    pub(crate) fn bytes_up_to(&self, address: u64, most: u64) -> Option<&'data [u8]> {
         let (segment, skipped) = self.backing(address)?;
         let offset = segment.offset.checked_add(skipped)?;
-        let left = segment.file_size.checked_sub(skipped)?;
-        file_range(self.data, offset, left.min((self.data.len() as u64).checked_sub(offset)?))
+        let left = segment.file_size.checked_sub(skipped)?.min(most);
+        self.data.get(offset, left.min(self.data.len().checked_sub(offset)?))
     }
 
     /// The segments that the loader maps.
@@ -110,7 +115,7 @@ impl<'data> Image<'data> {
             .filter(|section| section.kind == SectionKind::NOTE)
             .map(|section| (section.offset, section.size, section.align));
         segments.chain(sections).take(MOST_NOTES).find_map(|(offset, size, align)| {
-            let bytes = file_range(self.data, offset, size.min(LARGEST_NOTES))?;
+            let bytes = self.data.get(offset, size.min(LARGEST_NOTES))?;
             note::find(self.layout, bytes, align, name, kind)
         })
     }

@@ -25,7 +25,10 @@ impl<'data> Image<'data> {
 
     /// The dynamic symbol of an index, as a [relocation](crate::Relocation) names it.
     pub fn dynamic_symbol(&self, index: u32) -> Option<Symbol<'data>> {
-        self.dynamic_symbol_table().symbol(index)
+        if self.data.is_whole() {
+            return self.dynamic_symbol_table().symbol(index);
+        }
+        self.whole_dynamic_symbol_table().symbol(index)
     }
 
     /// The symbol of a name that the image itself defines for others, found through the hash table
@@ -48,33 +51,40 @@ impl<'data> Image<'data> {
 
     /// The dynamic symbols, counted by what the image says of their number.
     pub(crate) fn dynamic_symbol_table(&self) -> SymbolTable<'data> {
-        let address = self.dynamic_value(Tag::SYMTAB);
-        let mut table = SymbolTable {
-            layout: self.layout,
-            entries: address.and_then(|address| self.bytes_from(address)).unwrap_or_default(),
-            strings: self.dynamic_strings(),
-            section_indices: &[],
-            count: 0,
-        };
         let by_hash = self
             .sysv_hash()
             .map(|hash| hash.symbol_count())
             .or_else(|| self.gnu_hash().and_then(|hash| hash.symbol_count()));
         let by_section = self.dynamic_symbol_section_count();
-        let count = by_hash.unwrap_or(0).max(by_section.unwrap_or(0));
+        self.dynamic_symbols_of(by_hash.unwrap_or(0).max(by_section.unwrap_or(0)))
+    }
+
+    /// The dynamic symbols of which there are `count`, if there is room for so many.
+    fn dynamic_symbols_of(&self, count: u32) -> SymbolTable<'data> {
+        let size = u64::from(count).saturating_mul(self.layout.symbol_size() as u64);
+        // What is there already may be looked at beyond the table.
+        let most = if self.data.is_whole() { u64::MAX } else { size };
+        let address = self.dynamic_value(Tag::SYMTAB);
+        let mut table = SymbolTable {
+            layout: self.layout,
+            entries: address.and_then(|it| self.bytes_up_to(it, most)).unwrap_or_default(),
+            strings: self.dynamic_strings(),
+            section_indices: &[],
+            count,
+        };
         table.count = count.min(table.capacity());
         table
     }
 
     /// The dynamic symbols, those counted as well that only relocations tell of.
     pub(crate) fn whole_dynamic_symbol_table(&self) -> SymbolTable<'data> {
-        let mut table = self.dynamic_symbol_table();
-        if !self.is_dynamic_symbol_count_exact() {
-            let named = self.relocations().map(|relocation| relocation.symbol).max();
-            let count = named.map_or(0, |index| index.saturating_add(1));
-            table.count = table.count.max(count).min(table.capacity());
+        let table = self.dynamic_symbol_table();
+        if self.is_dynamic_symbol_count_exact() {
+            return table;
         }
-        table
+        let named = self.relocations().map(|relocation| relocation.symbol).max();
+        let count = named.map_or(0, |index| index.saturating_add(1));
+        self.dynamic_symbols_of(table.count.max(count))
     }
 
     /// Whether that number is the table's, and not only a lower bound.
@@ -84,7 +94,23 @@ impl<'data> Image<'data> {
 
     pub(crate) fn gnu_hash(&self) -> Option<GnuHash<'data>> {
         let address = self.dynamic_value(Tag::GNU_HASH)?;
-        GnuHash::parse(self.layout, self.bytes_from(address)?)
+        if self.data.is_whole() {
+            return GnuHash::parse(self.layout, self.bytes_from(address)?);
+        }
+        // How long it is, only its parts tell, one after the other.
+        let mut size = GnuHash::size_without_values(self.layout, self.bytes_at(address, 16)?)?;
+        let hash = GnuHash::parse(self.layout, self.bytes_up_to(address, size)?)?;
+        size = size.checked_add(hash.least_size_of_values())?;
+        let mut more = LONG_CHAIN;
+        loop {
+            let bytes = self.bytes_up_to(address, size.saturating_add(more))?;
+            let hash = GnuHash::parse(self.layout, bytes)?;
+            let is_all = (bytes.len() as u64) < size.saturating_add(more);
+            if is_all || hash.symbol_count().is_some() {
+                return Some(hash);
+            }
+            more = more.saturating_mul(8);
+        }
     }
 
     pub(crate) fn sysv_hash(&self) -> Option<SysvHash<'data>> {
@@ -93,7 +119,8 @@ impl<'data> Image<'data> {
             return None;
         }
         let address = self.dynamic_value(Tag::HASH)?;
-        SysvHash::parse(self.layout, self.bytes_from(address)?)
+        let size = SysvHash::size(self.layout, self.bytes_at(address, 8)?)?;
+        SysvHash::parse(self.layout, self.bytes_up_to(address, size)?)
     }
 
     pub(crate) fn symbol_table(&self) -> SymbolTable<'data> {
@@ -133,6 +160,9 @@ impl<'data> Image<'data> {
         u32::try_from(section.size.checked_div(self.layout.symbol_size() as u64)?).ok()
     }
 }
+
+/// Bytes that hold the rest of all but the longest chains of a hash table.
+const LONG_CHAIN: u64 = 256;
 
 /// Whether the string at an offset is `name`, without looking for its end first.
 fn starts_with_string(strings: &[u8], offset: u32, name: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 //! Everything here asks the system. On platforms whose loader speaks no ELF there are no modules,
 //! and nothing is mapped.
 
+mod file;
 mod module;
 
 #[cfg(target_os = "linux")]

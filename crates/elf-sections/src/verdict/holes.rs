@@ -66,12 +66,10 @@ pub(super) fn check(
     structure: Structure,
     range: Range<u64>,
 ) -> Result<(), Error> {
-    let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
-        return Ok(());
-    };
+    let Range { start, end } = range;
     let data = image.data;
-    let zero = |offset: usize| Error::ZeroFilled { structure, offset: offset as u64 };
-    let whole = data.get(start..end).unwrap_or_default();
+    let zero = |offset| Error::ZeroFilled { structure, offset };
+    let whole = end.checked_sub(start).and_then(|size| data.get(start, size)).unwrap_or_default();
     // GNU ld may leave all of a few relocations empty.
     let may_be_zero = matches!(structure, Structure::Rela | Structure::Rel);
     if whole.len() > MAYBE_ZERO && !may_be_zero && is_zero(whole) {
@@ -80,7 +78,7 @@ pub(super) fn check(
     let mut page = start & !(PAGE.wrapping_sub(1));
     while page < end {
         let next = page.saturating_add(PAGE);
-        let bytes = data.get(page..next.min(data.len())).unwrap_or_default();
+        let bytes = data.up_to(page, PAGE);
         // The few bytes of a table's end that lie in the file's last page may be.
         if bytes.len() > MAYBE_ZERO && is_zero(bytes) {
             return Err(zero(page));
@@ -91,7 +89,7 @@ pub(super) fn check(
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(PAGE).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
 }
 
 fn table_range(offset: u64, count: u64, size: usize) -> Range<u64> {
@@ -105,9 +103,9 @@ fn section_range(section: &crate::Section<'_>) -> Range<u64> {
     }
 }
 
-const PAGE: usize = 4096;
+const PAGE: u64 = 4096;
 
-const ZEROS: [u8; PAGE] = [0; PAGE];
+const ZEROS: [u8; 4096] = [0; 4096];
 
 /// A symbol table's first entry is all zeros, and it may be the only one; so may be the end of the last section header
 /// (`sh_link`, `sh_info`, `sh_addralign`, `sh_entsize`).

@@ -143,7 +143,7 @@ struct Budget(usize);
 
 impl Budget {
     fn new(image: &Image<'_>) -> Budget {
-        Budget(image.data.len() >> 3)
+        Budget(usize::try_from(image.data.len() >> 3).unwrap_or(usize::MAX))
     }
 
     fn spend(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
