@@ -1,9 +1,13 @@
 //! An image: headers read and resolved, everything else read when asked for.
 
+mod contents;
 mod dynamics;
+mod notes;
 pub(crate) mod parse;
 mod places;
 mod symbols;
+mod variables;
+mod versions;
 
 use std::sync::OnceLock;
 

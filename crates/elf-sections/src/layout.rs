@@ -212,6 +212,20 @@ impl Layout {
         Some(raw.get(self.endian))
     }
 
+    pub(crate) fn u32_bytes(self, value: u32) -> [u8; 4] {
+        match self.endian {
+            Endianness::Little => value.to_le_bytes(),
+            Endianness::Big => value.to_be_bytes(),
+        }
+    }
+
+    pub(crate) fn u16_bytes(self, value: u16) -> [u8; 2] {
+        match self.endian {
+            Endianness::Little => value.to_le_bytes(),
+            Endianness::Big => value.to_be_bytes(),
+        }
+    }
+
     /// A word as it stands in the file, for a plan's edit.
     pub(crate) fn word_bytes(self, value: u64) -> Vec<u8> {
         let bytes = match self.endian {

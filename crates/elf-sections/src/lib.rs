@@ -62,6 +62,8 @@
 )]
 
 mod bytes;
+mod compression;
+mod debug_link;
 mod dynamic;
 mod error;
 mod hash;
@@ -78,17 +80,26 @@ mod section;
 mod segment;
 mod source;
 mod symbol;
+mod symbol_index;
 pub mod sys;
 mod verdict;
+mod version;
+mod writable;
 
+pub use compression::{Compression, CompressionKind};
+pub use debug_link::{DebugLink, debug_link_checksum};
 pub use dynamic::{Dynamic, Routines, Tag};
 pub use error::{Error, Structure};
 pub use header::{Class, Endian, Header, Kind, Machine};
 pub use image::Image;
 pub use load_copy::{LoadCopy, LoadCopyOptions, plan_load_copy};
+pub use note::{Note, Property};
 pub use relocation::{Relocation, Relocations};
 pub use section::{Section, SectionFlags, SectionKind};
 pub use segment::{Permissions, Segment, SegmentKind};
 pub use source::{ReadAt, Source};
 pub use symbol::{Binding, Symbol, SymbolKind, SymbolSection, Symbols, Visibility};
+pub use symbol_index::SymbolIndex;
 pub use verdict::{Expected, Verdict, verdict};
+pub use version::{SymbolVersion, SymbolVersions};
+pub use writable::{Excluded, Reason, ThreadLocal, Writable};

@@ -167,6 +167,10 @@ pub(crate) struct Kinds {
     pub(crate) absolute: u32,
     /// The result of calling the function at the addend.
     pub(crate) irelative: u32,
+    /// A library's variable is copied into the program.
+    pub(crate) copy: u32,
+    /// The two words of a thread-local variable's descriptor.
+    pub(crate) tls_descriptor: u32,
     /// Whether the numbers are known. Where they are not, nothing is checked by them.
     pub(crate) known: bool,
 }
@@ -177,12 +181,16 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
                  jump_slot: elf::RelocationType,
                  glob_dat: elf::RelocationType,
                  absolute: elf::RelocationType,
-                 irelative: elf::RelocationType| Kinds {
+                 irelative: elf::RelocationType,
+                 copy: elf::RelocationType,
+                 tls_descriptor: elf::RelocationType| Kinds {
         relative: relative.0,
         jump_slot: jump_slot.0,
         glob_dat: glob_dat.0,
         absolute: absolute.0,
         irelative: irelative.0,
+        copy: copy.0,
+        tls_descriptor: tls_descriptor.0,
         known: true,
     };
     match machine {
@@ -192,6 +200,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_X86_64_GLOB_DAT,
             elf::R_X86_64_64,
             elf::R_X86_64_IRELATIVE,
+            elf::R_X86_64_COPY,
+            elf::R_X86_64_TLSDESC,
         ),
         Machine::X86 => known(
             elf::R_386_RELATIVE,
@@ -199,6 +209,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_386_GLOB_DAT,
             elf::R_386_32,
             elf::R_386_IRELATIVE,
+            elf::R_386_COPY,
+            elf::R_386_TLS_DESC,
         ),
         Machine::AARCH64 => known(
             elf::R_AARCH64_RELATIVE,
@@ -206,6 +218,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_AARCH64_GLOB_DAT,
             elf::R_AARCH64_ABS64,
             elf::R_AARCH64_IRELATIVE,
+            elf::R_AARCH64_COPY,
+            elf::R_AARCH64_TLSDESC,
         ),
         Machine::ARM => known(
             elf::R_ARM_RELATIVE,
@@ -213,6 +227,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_ARM_GLOB_DAT,
             elf::R_ARM_ABS32,
             elf::R_ARM_IRELATIVE,
+            elf::R_ARM_COPY,
+            elf::R_ARM_TLS_DESC,
         ),
         Machine::PPC64 => known(
             elf::R_PPC64_RELATIVE,
@@ -220,6 +236,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_PPC64_GLOB_DAT,
             elf::R_PPC64_ADDR64,
             elf::R_PPC64_IRELATIVE,
+            elf::R_PPC64_COPY,
+            elf::R_PPC64_NONE,
         ),
         // RISC-V has no GLOB_DAT: a GOT entry is an ordinary 64-bit word.
         Machine::RISCV => known(
@@ -228,6 +246,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_RISCV_64,
             elf::R_RISCV_64,
             elf::R_RISCV_IRELATIVE,
+            elf::R_RISCV_COPY,
+            elf::R_RISCV_TLSDESC,
         ),
         Machine::S390 => known(
             elf::R_390_RELATIVE,
@@ -235,6 +255,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_390_GLOB_DAT,
             elf::R_390_64,
             elf::R_390_IRELATIVE,
+            elf::R_390_COPY,
+            elf::R_390_NONE,
         ),
         // LoongArch has no GLOB_DAT either.
         Machine::LOONGARCH => known(
@@ -243,6 +265,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_LARCH_64,
             elf::R_LARCH_64,
             elf::R_LARCH_IRELATIVE,
+            elf::R_LARCH_COPY,
+            elf::R_LARCH_TLS_DESC64,
         ),
         _ => Kinds {
             relative: 0,
@@ -250,6 +274,8 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             glob_dat: 0,
             absolute: 0,
             irelative: 0,
+            copy: 0,
+            tls_descriptor: 0,
             known: false,
         },
     }

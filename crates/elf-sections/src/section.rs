@@ -71,6 +71,12 @@ impl SectionKind {
     pub const NOBITS: SectionKind = SectionKind(elf::SHT_NOBITS.0);
     /// `SHT_DYNSYM`: the dynamic symbols.
     pub const DYNSYM: SectionKind = SectionKind(elf::SHT_DYNSYM.0);
+    /// `SHT_INIT_ARRAY`: addresses of initialisers.
+    pub const INIT_ARRAY: SectionKind = SectionKind(elf::SHT_INIT_ARRAY.0);
+    /// `SHT_FINI_ARRAY`: addresses of finalisers.
+    pub const FINI_ARRAY: SectionKind = SectionKind(elf::SHT_FINI_ARRAY.0);
+    /// `SHT_PREINIT_ARRAY`: addresses of a program's initialisers that run before its libraries'.
+    pub const PREINIT_ARRAY: SectionKind = SectionKind(elf::SHT_PREINIT_ARRAY.0);
     /// `SHT_SYMTAB_SHNDX`: section indices that do not fit into a symbol.
     pub const SYMTAB_SHNDX: SectionKind = SectionKind(elf::SHT_SYMTAB_SHNDX.0);
 }

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::Image;
-use crate::note;
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
 
@@ -101,25 +100,6 @@ impl<'data> Image<'data> {
         self.segment(SegmentKind::TLS)
     }
 
-    /// The build ID, from a note that is mapped, else from a note section.
-    pub fn build_id(&self) -> Option<&'data [u8]> {
-        let (name, kind) = note::BUILD_ID;
-        let segments = self
-            .segments
-            .iter()
-            .filter(|segment| segment.kind == SegmentKind::NOTE)
-            .map(|segment| (segment.offset, segment.file_size, segment.align));
-        let sections = self
-            .sections
-            .iter()
-            .filter(|section| section.kind == SectionKind::NOTE)
-            .map(|section| (section.offset, section.size, section.align));
-        segments.chain(sections).take(MOST_NOTES).find_map(|(offset, size, align)| {
-            let bytes = self.data.get(offset, size.min(LARGEST_NOTES))?;
-            note::find(self.layout, bytes, align, name, kind)
-        })
-    }
-
     /// The segment whose bytes in the file an address is among, and how far in.
     fn backing(&self, address: u64) -> Option<(&Segment, u64)> {
         self.loads().find_map(|segment| {
@@ -128,12 +108,6 @@ impl<'data> Image<'data> {
         })
     }
 }
-
-/// Two or three are usual; without a limit, overlapping ones could be searched for ever.
-const MOST_NOTES: usize = 64;
-
-/// Notes of shared objects are some hundred bytes.
-const LARGEST_NOTES: u64 = 1 << 20;
 
 impl Section<'_> {
     /// Offset and size in the file, if it has bytes there.

@@ -6,6 +6,7 @@ use crate::hash::{GnuHash, SysvHash};
 use crate::header::{Class, Machine};
 use crate::section::SectionKind;
 use crate::symbol::{Symbol, SymbolTable, Symbols};
+use crate::symbol_index::SymbolIndex;
 
 impl<'data> Image<'data> {
     /// The symbols of `.symtab`, locals among them. Empty for a stripped image.
@@ -21,6 +22,15 @@ impl<'data> Image<'data> {
     /// name are counted as well, since it knows of defined symbols only.
     pub fn dynamic_symbols(&self) -> Symbols<'data> {
         Symbols::new(self.whole_dynamic_symbol_table())
+    }
+
+    /// The symbols of `.symtab`, or the dynamic ones of a stripped image, by address and by name.
+    pub fn symbol_index(&self) -> SymbolIndex<'data> {
+        let table = self.symbol_table();
+        if table.count > 1 {
+            return SymbolIndex::new(Symbols::new(table));
+        }
+        SymbolIndex::new(self.dynamic_symbols())
     }
 
     /// The dynamic symbol of an index, as a [relocation](crate::Relocation) names it.

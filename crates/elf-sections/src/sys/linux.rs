@@ -11,7 +11,8 @@ use std::ptr;
 
 use super::module::{FileIdentity, Generation, Mapping, Module, ModuleSegment};
 use crate::layout::Layout;
-use crate::{Class, Endian, Permissions, SegmentKind, note};
+use crate::note::{Note, NoteEntries};
+use crate::{Class, Endian, Permissions, SegmentKind};
 
 pub(super) fn modules() -> Vec<Module> {
     let mut modules = Vec::new();
@@ -146,7 +147,6 @@ fn build_id(module: &Module, headers: &[ProgramHeader]) -> Option<Vec<u8>> {
     let class = if size_of::<usize>() == 8 { Class::Elf64 } else { Class::Elf32 };
     let endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
     let layout = Layout::new(class, endian);
-    let (name, kind) = note::BUILD_ID;
     module.segments.iter().zip(headers).find_map(|(segment, header)| {
         let is_readable = module.segments.iter().any(|load| {
             load.kind == SegmentKind::LOAD
@@ -161,7 +161,8 @@ fn build_id(module: &Module, headers: &[ProgramHeader]) -> Option<Vec<u8>> {
         // SAFETY: the range lies inside a readable PT_LOAD of an image that the loader has mapped
         // and, under its lock, will not unmap. Notes are not written to.
         let bytes = unsafe { std::slice::from_raw_parts(start, segment.range.len()) };
-        note::find(layout, bytes, align(header), name, kind).map(<[u8]>::to_vec)
+        let mut notes = NoteEntries::new(layout, bytes, 0, align(header));
+        notes.find(Note::is_build_id).map(|note| note.descriptor.to_vec())
     })
 }
 

@@ -1,0 +1,257 @@
+//! Where the program's variables are.
+
+use std::ops::Range;
+
+use super::Image;
+use crate::dynamic::Tag;
+use crate::relocation::kinds;
+use crate::section::{Section, SectionKind};
+use crate::segment::SegmentKind;
+use crate::symbol::SymbolKind;
+use crate::writable::{Claims, Reason, ThreadLocal, Writable};
+
+impl Image<'_> {
+    /// The ranges that hold the program's variables, and what else is writable, with the reason
+    /// why it holds none. For pages of 4 KiB.
+    ///
+    /// ```
+    /// use elf_sections::Image;
+    ///
+    /// # let Ok(bytes) = std::fs::read("/proc/self/exe") else { return Ok(()) };
+    /// let image = Image::parse(&bytes)?;
+    /// for excluded in image.writable().excluded {
+    ///     println!("{:#x?}: {}", excluded.range, excluded.reason);
+    /// }
+    /// # Ok::<(), elf_sections::Error>(())
+    /// ```
+    ///
+    /// Without section headers the program headers and the dynamic table still tell most: what is
+    /// missing then is `.tm_clone_table`, `.got` entries that no relocation fills, and padding.
+    /// An object file has no addresses yet, hence no ranges, see
+    /// [`exclusion_of`](Image::exclusion_of). In a core file every writable segment counts: what
+    /// is in it, the images tell that were loaded there.
+    ///
+    /// Reads the relocations, and the local symbols if there are any.
+    pub fn writable(&self) -> Writable {
+        self.writable_with_page(4096)
+    }
+
+    /// The same where pages have `page` bytes. The size matters only for what the loader makes
+    /// read-only; one that is no power of two counts as 1.
+    pub fn writable_with_page(&self, page: u64) -> Writable {
+        let loads = self.loads().filter(|segment| segment.permissions.is_writable());
+        let mut claims = Claims::new(loads.map(|segment| segment.range()).collect());
+        claims.take(Reason::Headers, self.header_ranges());
+        let thread_local = self.thread_local();
+        claims.take(
+            Reason::ThreadLocal,
+            thread_local.iter().map(|thread_local| thread_local.template.clone()).collect(),
+        );
+        for reason in BY_SECTION {
+            claims.take(reason, self.ranges_of(reason));
+        }
+        claims.take(Reason::CopyRelocated, self.copied());
+        let rounded = self.relro_with_page(page);
+        claims.take(
+            Reason::ReadOnlyAfterRelocation,
+            self.relro_segment()
+                .into_iter()
+                .chain(rounded)
+                .chain(self.sections_excluded_as(Reason::ReadOnlyAfterRelocation))
+                .collect(),
+        );
+        claims.take(Reason::LoaderData, self.start_files_data());
+        claims.take(Reason::RelocatedWord, self.relocated_words());
+        let covered: Vec<Range<u64>> =
+            self.sections.iter().filter(|it| it.is_addressable()).map(Section::range).collect();
+        if !covered.is_empty() {
+            claims.take_all_but(Reason::Padding, covered);
+        }
+        claims.finish(thread_local)
+    }
+
+    /// Why a section as a whole holds no variables; `None` if it does, or some of it may.
+    pub fn exclusion_of(&self, section: &Section<'_>) -> Option<Reason> {
+        exclusion(section, &self.relro_segment().unwrap_or(0..0))
+    }
+
+    /// The thread-local variables' template, and the size of a thread's own.
+    pub fn thread_local(&self) -> Option<ThreadLocal> {
+        let tls = self.tls()?;
+        let end = tls.address.checked_add(tls.file_size)?;
+        Some(ThreadLocal { template: tls.address..end, size: tls.memory_size, align: tls.align })
+    }
+
+    /// The addresses of the file header and the program headers, where they are mapped.
+    fn header_ranges(&self) -> Vec<Range<u64>> {
+        let header = &self.header;
+        let table = u64::from(header.program_header_count)
+            .saturating_mul(self.layout.segment_size() as u64);
+        let parts = [(0, self.layout.header_size() as u64), (header.program_headers, table)];
+        let mapped = |(offset, size): (u64, u64)| {
+            self.loads().find_map(|load| {
+                let skipped = offset.checked_sub(load.offset)?;
+                let start = load.address.checked_add(skipped)?;
+                (skipped < load.file_size).then(|| start..start.saturating_add(size))
+            })
+        };
+        parts.into_iter().filter_map(mapped).collect()
+    }
+
+    /// What is excluded for what it is, by the section headers and by the dynamic table.
+    fn ranges_of(&self, reason: Reason) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = self.sections_excluded_as(reason).collect();
+        let word = self.header.class.word_size();
+        match reason {
+            Reason::DynamicTable => {
+                ranges.extend(self.segment(SegmentKind::DYNAMIC).map(|it| it.range()));
+            }
+            Reason::Initializers => {
+                ranges.extend(self.initializers().array);
+                ranges.extend(self.finalizers().array);
+            }
+            Reason::Got => {
+                // Its first words belong to the loader, and no relocation tells of them.
+                let reserved = word.saturating_mul(RESERVED_GOT_WORDS);
+                ranges.extend(
+                    self.dynamic_value(Tag::PLTGOT)
+                        .map(|start| start..start.saturating_add(reserved)),
+                );
+                let slot = kinds(self.header.machine).jump_slot;
+                ranges.extend(
+                    self.relocations()
+                        .filter(|it| it.kind == slot && slot != 0)
+                        .map(|it| it.address..it.address.saturating_add(word)),
+                );
+            }
+            _ => {}
+        }
+        ranges
+    }
+
+    fn sections_excluded_as(&self, reason: Reason) -> impl Iterator<Item = Range<u64>> {
+        let protected = self.relro_segment().unwrap_or(0..0);
+        self.sections
+            .iter()
+            .filter(move |it| it.is_addressable() && exclusion(it, &protected) == Some(reason))
+            .map(Section::range)
+    }
+
+    /// The variables of libraries for which this program has the storage.
+    fn copied(&self) -> Vec<Range<u64>> {
+        let kinds = kinds(self.header.machine);
+        if !kinds.known {
+            return Vec::new();
+        }
+        let table = self.whole_dynamic_symbol_table();
+        self.relocations()
+            .filter(|relocation| relocation.kind == kinds.copy)
+            .filter_map(|relocation| {
+                let size = table.raw(relocation.symbol)?.size;
+                Some(relocation.address..relocation.address.checked_add(size)?)
+            })
+            .collect()
+    }
+
+    fn relocated_words(&self) -> Vec<Range<u64>> {
+        let kinds = kinds(self.header.machine);
+        let word = self.header.class.word_size();
+        self.relocations()
+            // 0 is on every processor the number of the relocation that does nothing.
+            .filter(|it| !kinds.known || (it.kind != 0 && it.kind != kinds.copy))
+            .map(|it| {
+                let is_descriptor = kinds.known && it.kind == kinds.tls_descriptor;
+                let size = word.saturating_mul(if is_descriptor { 2 } else { 1 });
+                it.address..it.address.saturating_add(size)
+            })
+            .collect()
+    }
+
+    /// What the compiler's start files define, found by its symbols. They are local.
+    fn start_files_data(&self) -> Vec<Range<u64>> {
+        let word = self.header.class.word_size();
+        let locals = self.sections.iter().find(|section| section.kind == SectionKind::SYMTAB);
+        let locals = locals.map_or(0, |section| section.info as usize);
+        self.symbols()
+            .take(locals)
+            .filter(|symbol| {
+                let is_data = matches!(symbol.kind, SymbolKind::Object | SymbolKind::NoType);
+                let is_of_start_files =
+                    symbol.file.is_some_and(|file| START_FILES.contains(&file) && symbol.size != 0);
+                is_data && (symbol.name == b"__dso_handle" || is_of_start_files)
+            })
+            .map(|symbol| {
+                let size = if symbol.size == 0 { word } else { symbol.size };
+                symbol.address..symbol.address.saturating_add(size)
+            })
+            .collect()
+    }
+}
+
+/// Why a section holds no variables, `protected` being what the loader makes read-only.
+fn exclusion(section: &Section<'_>, protected: &Range<u64>) -> Option<Reason> {
+    if !section.flags.is_allocated() {
+        return Some(Reason::NotMapped);
+    }
+    if section.flags.is_tls() {
+        return Some(Reason::ThreadLocal);
+    }
+    if !section.flags.is_writable() {
+        return Some(Reason::ReadOnly);
+    }
+    let range = section.range();
+    let is_protected =
+        !range.is_empty() && protected.start <= range.start && range.end <= protected.end;
+    reason_of(section).or(is_protected.then_some(Reason::ReadOnlyAfterRelocation))
+}
+
+/// What a section is for, where its kind or name tells.
+fn reason_of(section: &Section<'_>) -> Option<Reason> {
+    match section.kind {
+        SectionKind::DYNAMIC => return Some(Reason::DynamicTable),
+        SectionKind::INIT_ARRAY | SectionKind::FINI_ARRAY | SectionKind::PREINIT_ARRAY => {
+            return Some(Reason::Initializers);
+        }
+        _ => {}
+    }
+    let is_of = |start: &[u8]| {
+        section
+            .name
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+    };
+    match section.name {
+        b".dynamic" => Some(Reason::DynamicTable),
+        b".got" | b".got.plt" | b".igot" | b".igot.plt" => Some(Reason::Got),
+        // Where procedure linkage tables are data: 64-bit PowerPC, SPARC.
+        b".plt" | b".iplt" | b".toc" | b".branch_lt" => Some(Reason::Got),
+        b".tm_clone_table" => Some(Reason::TransactionalMemoryTable),
+        b".jcr" => Some(Reason::Initializers),
+        b".eh_frame" | b".eh_frame_hdr" => Some(Reason::UnwindTable),
+        _ if is_of(b".init_array") || is_of(b".fini_array") || is_of(b".preinit_array") => {
+            Some(Reason::Initializers)
+        }
+        _ if is_of(b".ctors") || is_of(b".dtors") => Some(Reason::Initializers),
+        _ if is_of(b".gcc_except_table") => Some(Reason::UnwindTable),
+        _ if is_of(b".data.rel.ro") || is_of(b".bss.rel.ro") => {
+            Some(Reason::ReadOnlyAfterRelocation)
+        }
+        _ => None,
+    }
+}
+
+/// The reasons that a section has as a whole, the more telling ones first.
+const BY_SECTION: [Reason; 6] = [
+    Reason::DynamicTable,
+    Reason::Got,
+    Reason::Initializers,
+    Reason::TransactionalMemoryTable,
+    Reason::UnwindTable,
+    Reason::ReadOnly,
+];
+
+/// `_DYNAMIC`, and two words for the loader's own.
+const RESERVED_GOT_WORDS: u64 = 3;
+
+/// gcc's and LLVM's.
+const START_FILES: [&[u8]; 2] = [b"crtstuff.c", b"crtbegin.c"];
