@@ -1,2 +1,39 @@
 //! Which modules a process has, and what just changed.
+
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+mod layout;
+mod memory;
+mod startup;
+mod image;
+mod symbols;
+mod pages;
+mod list;
+mod locate;
+mod module;
+mod mapping;
+mod identify;
+mod snapshot;
+mod error;
+mod sys;
+
+pub use error::{LocateError, ProcessError, Refusal, WalkError};
+pub use layout::{Class, Endian, Layout};
+pub use list::{Head, State};
+pub use locate::{Location, Rendezvous, Way};
+pub use mapping::{Mapping, MappingTable, Mappings};
+pub use memory::{Bytes, Memory, ReadError, Unreadable};
+pub use module::{FileIdentity, Identity, MappedFile, Module, Role};
+pub use snapshot::{Consistency, Extension, Namespace, Snapshot};
+pub use startup::{Auxv, Startup, System};
+pub use sys::{FileMemory, Process, ProcessMappings};

@@ -1,0 +1,255 @@
+//! The modules of a process at one moment.
+
+use crate::error::WalkError;
+use crate::list::{Head, MOST_MODULES, Node, State, Walk, heads};
+use crate::locate::Rendezvous;
+use crate::mapping::Mappings;
+use crate::memory::Memory;
+use crate::module::Module;
+use crate::pages::Pages;
+
+/// What a loader's lists said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The namespaces, each with its modules, in the loader's order.
+    pub namespaces: Vec<Namespace>,
+    /// Whether all of it was true at one moment.
+    pub consistency: Consistency,
+    /// What is wrong with the lists, if anything; what was found before it is there.
+    pub problem: Option<WalkError>,
+    /// How often the lists were read until they held still.
+    pub attempts: u32,
+}
+
+/// One of the loader's lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its head.
+    pub head: Head,
+    /// Its modules, in the loader's order; none in a place that the loader may use again.
+    pub modules: Vec<Module>,
+}
+
+/// How far a snapshot can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// Everything was read twice and was the same, and the loader was not at work: it was all true
+    /// at one moment between.
+    ///
+    /// What changed and changed back between the two readings of each word goes unseen.
+    Consistent,
+    /// Everything was read twice and was the same, while the loader was in the middle of a change:
+    /// a group of images may be there in part. A process that is stopped there, or that died
+    /// there, has no better answer.
+    Changing,
+    /// The lists did not hold still. What was found is a mixture of several moments.
+    Torn,
+}
+
+/// What has become of a snapshot. See [`Rendezvous::extend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Extension {
+    /// This many modules were added to it.
+    Added(usize),
+    /// More has changed than that modules were added at the end of lists: a new snapshot is
+    /// needed.
+    Reread,
+}
+
+impl Snapshot {
+    /// The modules of all namespaces.
+    pub fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.namespaces.iter().flat_map(|namespace| &namespace.modules)
+    }
+
+    /// The modules of all namespaces.
+    pub fn modules_mut(&mut self) -> impl Iterator<Item = &mut Module> {
+        self.namespaces.iter_mut().flat_map(|namespace| &mut namespace.modules)
+    }
+
+    /// Finds the file and the build ID of each module that has neither yet.
+    pub fn resolve<M, T>(&mut self, memory: &M, mappings: &T)
+    where
+        M: Memory + ?Sized,
+        T: Mappings + ?Sized,
+    {
+        for module in self.modules_mut() {
+            if module.file.is_none() && module.build_id.is_none() {
+                module.resolve(memory, mappings);
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.namespaces.iter().all(|namespace| namespace.head.state == State::Consistent)
+    }
+}
+
+impl Rendezvous {
+    /// Reads the loader's lists.
+    ///
+    /// Everything is read, and then read again and compared, until it has held still or that was
+    /// tried a thousand times. Files and build IDs are not looked for: [`Snapshot::resolve`] does.
+    pub fn snapshot<M: Memory + ?Sized>(&self, memory: &M) -> Snapshot {
+        let mut attempts = 0_u32;
+        let mut changing = 0_u32;
+        loop {
+            attempts = attempts.saturating_add(1);
+            let pages = Pages::new(memory);
+            let mut snapshot = self.walk(&pages);
+            snapshot.attempts = attempts;
+            let is_steady = !memory.can_change() || pages.is_unchanged();
+            snapshot.consistency = match (is_steady, snapshot.is_settled()) {
+                (false, _) => Consistency::Torn,
+                (true, false) => Consistency::Changing,
+                (true, true) => Consistency::Consistent,
+            };
+            if snapshot.consistency == Consistency::Changing {
+                changing = changing.saturating_add(1);
+            }
+            let is_final = snapshot.consistency == Consistency::Consistent
+                || !memory.can_change()
+                || attempts >= MOST_ATTEMPTS
+                || changing >= MOST_CHANGING;
+            if is_final {
+                return snapshot;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Reads the heads of the loader's lists, not the lists: in which state each is, and where it
+    /// begins.
+    ///
+    /// # Errors
+    ///
+    /// If the chain of heads is damaged.
+    pub fn heads<M: Memory + ?Sized>(&self, memory: &M) -> Result<Vec<Head>, WalkError> {
+        match heads(memory, self.layout, self.r_debug) {
+            (heads, None) => Ok(heads),
+            (_, Some(problem)) => Err(problem),
+        }
+    }
+
+    /// Adds to a snapshot what the loader has appended since to the ends of its lists, and reads
+    /// no more than that.
+    ///
+    /// That is all that happened if it has signalled [`State::Add`] and [`State::Consistent`], and
+    /// no [`State::Delete`], since the snapshot was taken: a module that went from the middle of a
+    /// list is not noticed here. The new modules are the last ones of their namespaces.
+    pub fn extend<M: Memory + ?Sized>(&self, memory: &M, snapshot: &mut Snapshot) -> Extension {
+        for _ in 0..MOST_EXTENSIONS {
+            let pages = Pages::new(memory);
+            let Some(tails) = self.tails(&pages, snapshot) else { break };
+            if memory.can_change() && !pages.is_unchanged() {
+                continue;
+            }
+            let mut added = 0_usize;
+            for (index, tail) in tails.into_iter().enumerate() {
+                added = added.saturating_add(tail.modules.len());
+                match snapshot.namespaces.get_mut(index) {
+                    Some(known) => {
+                        known.head = tail.head;
+                        known.modules.extend(tail.modules);
+                    }
+                    None => snapshot.namespaces.push(tail),
+                }
+            }
+            return Extension::Added(added);
+        }
+        Extension::Reread
+    }
+
+    fn walk<M: Memory + ?Sized>(&self, pages: &Pages<'_, M>) -> Snapshot {
+        let (heads, mut problem) = heads(pages, self.layout, self.r_debug);
+        let mut left = MOST_MODULES;
+        let mut namespaces = Vec::new();
+        for head in heads {
+            let mut modules = Vec::new();
+            let index = namespaces.len();
+            let outcome = self.list(pages, &mut left).run(head.first, 0, |node, name| {
+                modules.push(self.module(index, modules.is_empty(), node, name));
+            });
+            problem = problem.or(outcome.err());
+            namespaces.push(Namespace { head, modules });
+        }
+        Snapshot { namespaces, consistency: Consistency::Torn, problem, attempts: 0 }
+    }
+
+    /// What each list has behind its last known module; `None` if a list is not what it was.
+    fn tails<M: Memory + ?Sized>(
+        &self,
+        pages: &Pages<'_, M>,
+        known: &Snapshot,
+    ) -> Option<Vec<Namespace>> {
+        let (heads, None) = heads(pages, self.layout, self.r_debug) else { return None };
+        if heads.len() < known.namespaces.len() {
+            return None;
+        }
+        let mut left = MOST_MODULES.checked_sub(known.modules().count())?;
+        let mut tails = Vec::new();
+        for (index, head) in heads.into_iter().enumerate() {
+            let known = known.namespaces.get(index);
+            let known_modules = known.map_or(&[][..], |known| &known.modules);
+            let is_same = known.is_none_or(|known| known.head.address == head.address)
+                && known_modules.first().is_none_or(|first| first.link_map == head.first)
+                && head.state == State::Consistent;
+            if !is_same {
+                return None;
+            }
+            let (next, previous) = match known_modules.last() {
+                Some(last) => {
+                    let node = self.node_layout.read(pages, self.layout, last.link_map).ok()?;
+                    if (node.bias, node.dynamic) != (last.bias, last.dynamic) {
+                        return None;
+                    }
+                    (node.next, last.link_map)
+                }
+                None => (head.first, 0),
+            };
+            let mut modules = Vec::new();
+            let outcome = self.list(pages, &mut left).run(next, previous, |node, name| {
+                let is_first = known_modules.is_empty() && modules.is_empty();
+                modules.push(self.module(index, is_first, node, name));
+            });
+            outcome.ok()?;
+            tails.push(Namespace { head, modules });
+        }
+        Some(tails)
+    }
+
+    fn list<'walk, 'memory, M: ?Sized>(
+        &self,
+        pages: &'walk Pages<'memory, M>,
+        left: &'walk mut usize,
+    ) -> Walk<'walk, 'memory, M> {
+        Walk { pages, layout: self.layout, node_layout: self.node_layout, left }
+    }
+
+    fn module(
+        &self,
+        namespace: usize,
+        is_first: bool,
+        node: Node,
+        name: Option<Vec<u8>>,
+    ) -> Module {
+        Module {
+            namespace: u32::try_from(namespace).unwrap_or(u32::MAX),
+            link_map: node.address,
+            bias: node.bias,
+            dynamic: node.dynamic,
+            name,
+            role: self.landmarks.role(node.dynamic, namespace == 0 && is_first),
+            file: None,
+            build_id: None,
+        }
+    }
+}
+
+/// How often lists are read that do not hold still.
+const MOST_ATTEMPTS: u32 = 1000;
+/// How often lists are read while the loader says that it is at work on them.
+const MOST_CHANGING: u32 = 100;
+/// How often the ends of lists are read that do not hold still.
+const MOST_EXTENSIONS: usize = 16;

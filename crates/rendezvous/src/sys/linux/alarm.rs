@@ -1,0 +1,238 @@
+//! One descriptor that is ready when the modules of a process may have changed, whatever the means
+//! by which that is noticed.
+
+#![allow(unsafe_code, reason = "epoll(7) and timerfd_create(2)")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::perf::{Counted, Counters};
+use super::ptrace::{Breakpoint, Keeper, Stop, process_descriptor};
+use crate::watch::{Means, Place, Ring};
+
+/// What rings when something may have changed.
+pub(crate) struct Alarm {
+    pid: u32,
+    /// Everything below is in it.
+    ready: OwnedFd,
+    process: OwnedFd,
+    timer: OwnedFd,
+    bell: Bell,
+}
+
+enum Bell {
+    /// Only the timer.
+    None,
+    Counters(Counters),
+    Keeper {
+        keeper: Keeper,
+        breakpoint: Breakpoint,
+        /// Where the target is to stop.
+        place: Option<Place>,
+        /// The thread that waits to be let go.
+        stopped: Option<i32>,
+    },
+}
+
+impl Alarm {
+    pub(crate) fn new(pid: u32) -> io::Result<Self> {
+        let process = process_descriptor(libc::pid_t::try_from(pid).map_err(io::Error::other)?)?;
+        // SAFETY: both take numbers and open a descriptor that is nobody else's.
+        let (ready, timer) = unsafe {
+            (
+                opened(libc::epoll_create1(libc::EPOLL_CLOEXEC))?,
+                opened(libc::timerfd_create(
+                    libc::CLOCK_MONOTONIC,
+                    libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+                ))?,
+            )
+        };
+        let alarm = Self { pid, ready, process, timer, bell: Bell::None };
+        alarm.add(alarm.process.as_fd())?;
+        alarm.add(alarm.timer.as_fd())?;
+        Ok(alarm)
+    }
+
+    /// Rings from now on when the target gets to a place.
+    ///
+    /// # Errors
+    ///
+    /// What the system says against these means; the alarm is as it was then.
+    pub(crate) fn watch(&mut self, means: Means, place: &Place) -> io::Result<()> {
+        let breakpoint = match means {
+            Means::PerfBreakpoint => {
+                return self.count(&Counted::Instruction(place.address));
+            }
+            Means::Uprobe => {
+                let (file, offset) = place.file.as_ref().ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::NotFound, "the loader's file is not known")
+                })?;
+                return self.count(&Counted::Probe { file, offset: *offset });
+            }
+            Means::DebugRegister => Breakpoint::Register,
+            Means::Breakpoint => Breakpoint::Instruction,
+            Means::Polling => {
+                self.bell = Bell::None;
+                return Ok(());
+            }
+        };
+        if let Bell::Keeper { keeper, breakpoint: same, place: at, .. } = &mut self.bell
+            && *same == breakpoint
+        {
+            keeper.arm(place.address, place.text)?;
+            *at = Some(place.clone());
+            return Ok(());
+        }
+        self.keep(breakpoint, Some(place))
+    }
+
+    fn count(&mut self, counted: &Counted<'_>) -> io::Result<()> {
+        let counters = Counters::new(self.pid, counted)?;
+        for descriptor in counters.descriptors() {
+            self.add(descriptor)?;
+        }
+        self.bell = Bell::Counters(counters);
+        Ok(())
+    }
+
+    fn keep(&mut self, breakpoint: Breakpoint, place: Option<&Place>) -> io::Result<()> {
+        // Two cannot trace the same process.
+        self.bell = Bell::None;
+        let mut keeper = Keeper::attach(self.pid, breakpoint)?;
+        if let Some(place) = place {
+            keeper.arm(place.address, place.text)?;
+        }
+        self.add(keeper.descriptor())?;
+        self.bell = Bell::Keeper { keeper, breakpoint, place: place.cloned(), stopped: None };
+        Ok(())
+    }
+
+    /// Rings every so often besides; zero: no more.
+    pub(crate) fn tick(&self, every: Duration) -> io::Result<()> {
+        let time = libc::timespec {
+            tv_sec: every.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: every.subsec_nanos().into(),
+        };
+        let period = libc::itimerspec { it_interval: time, it_value: time };
+        // SAFETY: the kernel reads the period from a local.
+        let failed = unsafe {
+            libc::timerfd_settime(self.timer.as_raw_fd(), 0, &period, std::ptr::null_mut())
+        };
+        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// What has rung, if something has. A target that is stopped stays so until
+    /// [`let_go`](Self::let_go).
+    pub(crate) fn take(&mut self) -> io::Result<Option<Ring>> {
+        let ring = match &mut self.bell {
+            Bell::None => None,
+            Bell::Counters(counters) => {
+                let noticed = counters.take();
+                match noticed {
+                    _ if noticed.exec => Some(Ring::Exec),
+                    _ if noticed.ran => Some(Ring::News),
+                    _ => None,
+                }
+            }
+            Bell::Keeper { keeper, breakpoint, place, stopped } => match keeper.take()? {
+                Some(Stop::At { thread }) => {
+                    *stopped = Some(thread);
+                    Some(Ring::News)
+                }
+                Some(Stop::Exec { thread }) => {
+                    *stopped = Some(thread);
+                    *place = None;
+                    Some(Ring::Exec)
+                }
+                Some(Stop::Armed) => Some(Ring::News),
+                Some(Stop::Exit) => Some(Ring::Exit),
+                Some(Stop::Abandoned) if has_ended(&self.process)? => Some(Ring::Exit),
+                Some(Stop::Abandoned) => {
+                    let (breakpoint, place) = (*breakpoint, place.take());
+                    self.keep(breakpoint, place.as_ref())?;
+                    Some(Ring::News)
+                }
+                None => None,
+            },
+        };
+        if ring.is_some() {
+            return Ok(ring);
+        }
+        if has_ended(&self.process)? {
+            return Ok(Some(Ring::Exit));
+        }
+        let mut times = [0u8; 8];
+        // SAFETY: the kernel writes at most as many bytes as the array has.
+        let read = unsafe { libc::read(self.timer.as_raw_fd(), times.as_mut_ptr().cast(), 8) };
+        Ok((read == 8).then_some(Ring::Time))
+    }
+
+    /// Lets the target go on if it is stopped.
+    pub(crate) fn let_go(&mut self) -> io::Result<()> {
+        if let Bell::Keeper { keeper, stopped, .. } = &mut self.bell
+            && let Some(thread) = stopped.take()
+        {
+            match keeper.go_on(thread) {
+                // The next look says that it is gone.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                done => return done,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until [`take`](Self::take) may give something.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: the kernel writes at most one event into a local.
+        match unsafe { libc::epoll_wait(self.ready.as_raw_fd(), &mut event, 1, -1) } {
+            -1 => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+                error => Err(error),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+        // SAFETY: both descriptors are open, and the kernel reads the event from a local.
+        let failed = unsafe {
+            libc::epoll_ctl(
+                self.ready.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                descriptor.as_raw_fd(),
+                &mut event,
+            )
+        };
+        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+/// # Safety
+///
+/// The number is -1, or that of a descriptor that has just been opened.
+unsafe fn opened(descriptor: i32) -> io::Result<OwnedFd> {
+    match descriptor {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the caller promises that it is nobody else's.
+        descriptor => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+    }
+}
+
+/// Whether a process has ended.
+fn has_ended(process: &OwnedFd) -> io::Result<bool> {
+    let mut ready = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as is said.
+    match unsafe { libc::poll(&mut ready, 1, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        count => Ok(count > 0),
+    }
+}

@@ -1,0 +1,248 @@
+//! A running process.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::maps::ProcessMappings;
+use super::vm;
+use crate::error::{ProcessError, Refusal};
+use crate::locate::{Location, Rendezvous};
+use crate::memory::{Memory, ReadError, Unreadable};
+use crate::startup::Startup;
+
+/// A process that runs, this one or another: its memory, and what the kernel tells of it.
+///
+/// It is neither stopped nor changed. Reading another process takes the same permission as
+/// attaching a debugger to it; [`ProcessError::Refused`] says what is missing.
+///
+/// A process that executes another program is a new one in all but its number: open it again.
+///
+/// ```
+/// use rendezvous::Process;
+///
+/// # #[cfg(target_os = "linux")]
+/// # fn main() -> Result<(), rendezvous::ProcessError> {
+/// let process = Process::own()?;
+/// let rendezvous = process.locate()?.found().expect("this program has been loaded");
+/// for module in rendezvous.snapshot(&process).modules() {
+///     println!("{:#x} {}", module.bias, module.path_lossy());
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(target_os = "linux"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct Process {
+    pid: u32,
+    startup: Startup,
+    /// `process_vm_readv` is not to be had, as in a sandbox.
+    by_file: AtomicBool,
+}
+
+impl Process {
+    /// This process.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel keeps `/proc` from it.
+    pub fn own() -> Result<Process, ProcessError> {
+        Process::open(std::process::id())
+    }
+
+    /// The process of this number.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it has ended, or may not be read.
+    pub fn open(pid: u32) -> Result<Process, ProcessError> {
+        let auxv =
+            std::fs::read(proc_path(pid, "auxv")).map_err(|error| failed(pid, "auxv", error))?;
+        let startup = Startup::from_auxv(&auxv).ok_or(ProcessError::NoMemory { pid })?;
+        let process = Process { pid, startup, by_file: AtomicBool::new(false) };
+        let table = process.startup.auxv.phdr.unwrap_or_default();
+        match process.read_exact_at(table, &mut [0]) {
+            Err(ReadError { reason: Unreadable::Refused, .. }) => Err(refused(pid)),
+            Err(ReadError { reason: Unreadable::Gone, .. }) => Err(ProcessError::NoProcess { pid }),
+            _ => Ok(process),
+        }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What the kernel told it when it began.
+    pub fn startup(&self) -> &Startup {
+        &self.startup
+    }
+
+    /// Finds its loader's lists. See [`Rendezvous::locate`].
+    ///
+    /// # Errors
+    ///
+    /// If it has none, or what leads to them cannot be read.
+    pub fn locate(&self) -> Result<Location, ProcessError> {
+        let executable = self.executable().ok();
+        let executable = executable.as_ref().map(|file| file as &dyn Memory);
+        Ok(Rendezvous::locate(self, &self.startup, executable)?)
+    }
+
+    /// What is mapped where in it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not say.
+    pub fn mappings(&self) -> Result<ProcessMappings, ProcessError> {
+        File::open(proc_path(self.pid, "maps"))
+            .and_then(ProcessMappings::new)
+            .map_err(|error| failed(self.pid, "maps", error))
+    }
+
+    /// The file that it executes, deleted or not.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub fn executable(&self) -> Result<FileMemory, ProcessError> {
+        File::open(proc_path(self.pid, "exe"))
+            .map(FileMemory::new)
+            .map_err(|error| failed(self.pid, "exe", error))
+    }
+
+    /// Reads buffers one after the other, and says how many bytes before the first that cannot be
+    /// read, and why that one cannot.
+    fn read(&self, reads: &mut [(u64, &mut [u8])]) -> (usize, Unreadable) {
+        if !self.by_file.load(Ordering::Relaxed) {
+            match vm::read(self.pid, reads) {
+                Ok(read) => return (read, Unreadable::Unmapped),
+                Err(error) => match error.raw_os_error() {
+                    None | Some(libc::EFAULT | libc::EIO) => return (0, Unreadable::Unmapped),
+                    Some(libc::ESRCH) => return (0, Unreadable::Gone),
+                    Some(libc::ENOSYS | libc::EPERM) => {}
+                    Some(other) => return (0, Unreadable::System(other)),
+                },
+            }
+        }
+        let file = match File::open(proc_path(self.pid, "mem")) {
+            Ok(file) => file,
+            Err(error) => return (0, reason(&error)),
+        };
+        let memory = FileMemory::new(file);
+        let mut total = 0_usize;
+        for (address, buffer) in reads {
+            let read = memory.read_up_to(*address, buffer);
+            total = total.saturating_add(read);
+            if read < buffer.len() {
+                return (total, Unreadable::Unmapped);
+            }
+        }
+        if total > 0 {
+            // A sandbox, then, and not a lack of permission.
+            self.by_file.store(true, Ordering::Relaxed);
+        }
+        (total, Unreadable::Unmapped)
+    }
+}
+
+impl Memory for Process {
+    fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.read_many(&mut [(address, buffer)])
+    }
+
+    fn read_many(&self, reads: &mut [(u64, &mut [u8])]) -> Result<(), ReadError> {
+        for batch in reads.chunks_mut(vm::MOST_READS) {
+            let (read, reason) = self.read(batch);
+            let mut left = Some(read);
+            for (address, buffer) in batch {
+                left = left.and_then(|left| left.checked_sub(buffer.len()));
+                if left.is_none() {
+                    return Err(ReadError::new(*address, buffer.len(), reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_up_to(&self, address: u64, buffer: &mut [u8]) -> usize {
+        self.read(&mut [(address, buffer)]).0
+    }
+}
+
+/// A file as memory whose addresses are its offsets.
+#[derive(Debug)]
+pub struct FileMemory {
+    file: File,
+}
+
+impl FileMemory {
+    /// The file, which is read from where it is asked for.
+    pub fn new(file: File) -> FileMemory {
+        FileMemory { file }
+    }
+}
+
+impl Memory for FileMemory {
+    fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.file
+            .read_exact_at(buffer, address)
+            .map_err(|error| ReadError::new(address, buffer.len(), reason(&error)))
+    }
+
+    fn read_up_to(&self, address: u64, buffer: &mut [u8]) -> usize {
+        let mut read = 0_usize;
+        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, address.wrapping_add(read as u64)) {
+                Ok(0) => break,
+                Ok(more) => read = read.saturating_add(more),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        read
+    }
+}
+
+fn proc_path(pid: u32, name: &str) -> String {
+    format!("/proc/{pid}/{name}")
+}
+
+fn reason(error: &io::Error) -> Unreadable {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) | (_, Some(libc::ESRCH)) => Unreadable::Gone,
+        (io::ErrorKind::PermissionDenied, _) => Unreadable::Refused,
+        (io::ErrorKind::UnexpectedEof, _) | (_, Some(libc::EIO | libc::EFAULT)) | (_, None) => {
+            Unreadable::Unmapped
+        }
+        (_, Some(other)) => Unreadable::System(other),
+    }
+}
+
+fn failed(pid: u32, name: &str, error: io::Error) -> ProcessError {
+    match reason(&error) {
+        Unreadable::Gone => ProcessError::NoProcess { pid },
+        Unreadable::Refused => refused(pid),
+        _ => ProcessError::System {
+            call: format!("reading {}", proc_path(pid, name)),
+            source: error,
+        },
+    }
+}
+
+fn refused(pid: u32) -> ProcessError {
+    let owner = |pid: &str| std::fs::metadata(format!("/proc/{pid}")).map(|it| it.uid());
+    let owners = (owner(&pid.to_string()), owner("self"));
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    let refusal = match (owners, scope.as_deref().map_or("", str::trim)) {
+        // What runs with other rights than its user's belongs to root here.
+        ((Ok(owner), Ok(own)), _) if owner != own && own != 0 => Refusal::OtherUser { owner },
+        (_, "1") => Refusal::YamaDescendants,
+        (_, "2") => Refusal::YamaAdministrator,
+        (_, "3") => Refusal::YamaNobody,
+        _ => Refusal::Protected,
+    };
+    ProcessError::Refused { pid, refusal }
+}

@@ -1,0 +1,567 @@
+//! The process that traces the target for the watcher, and puts it back when the watcher is gone.
+//!
+//! It is a copy of a process that may have had threads, in the middle of anything. So nothing here
+//! allocates, takes a lock, or panics, and it ends by `_exit` alone.
+
+#![allow(unsafe_code, reason = "runs on bare system calls")]
+
+use libc::{c_int, pid_t};
+
+use super::ptrace::Breakpoint;
+use super::ptrace_message::{Message, SIZE};
+use super::ptrace_registers::{
+    Passed, TRAP, Text, errno, is_of_register, is_behind_trap, pass, set_register,
+};
+use super::ptrace_target::{Memory, each_thread, has_ended, is_thread_of, shares_memory};
+
+/// A thread of the target.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Thread {
+    /// 0: none.
+    id: pid_t,
+    state: State,
+    /// The address that it stops at.
+    armed: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Runs,
+    /// Stopped until the watcher lets it go on, or until this time; `true`: at an instruction that
+    /// it still has to run.
+    Held(i64, bool),
+}
+
+/// As many threads as a target may have.
+pub(super) const THREADS: usize = 4096;
+
+/// Keeps the target until the watcher is gone.
+pub(super) fn keep(
+    socket: c_int,
+    watcher: c_int,
+    target: pid_t,
+    breakpoint: Breakpoint,
+    threads: &mut [Thread],
+) -> ! {
+    /// Ends the process even if something here should unwind after all.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            // SAFETY: ends the process without running anything of it.
+            unsafe { libc::_exit(1) }
+        }
+    }
+    let _end = End;
+    let signals = settle(socket, watcher);
+    let mut keeper = Keeper {
+        target,
+        breakpoint,
+        threads,
+        used: 0,
+        address: 0,
+        text: Text::default(),
+        memory: Memory::NONE,
+        is_acknowledged: true,
+        is_leaving: false,
+    };
+    keeper.attach();
+    keeper.serve(signals);
+    // SAFETY: as above; the descriptors go with the process.
+    unsafe { libc::_exit(0) }
+}
+
+/// Leaves everything of the watcher's behind but the two descriptors, and gives one that is ready
+/// when a thread has stopped.
+fn settle(socket: c_int, watcher: c_int) -> c_int {
+    // SAFETY: system calls on this process's own descriptors, signals and session, with pointers
+    // to locals of the types that they expect.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
+        libc::setsid();
+        // Out of the way of 0 and 1 first.
+        let socket = libc::fcntl(socket, libc::F_DUPFD, 3);
+        let watcher = libc::fcntl(watcher, libc::F_DUPFD, 3);
+        libc::dup2(socket, SOCKET);
+        libc::dup2(watcher, WATCHER);
+        if libc::syscall(libc::SYS_close_range, 2u32, u32::MAX, 0) != 0 {
+            for descriptor in 2..0x1_0000 {
+                libc::close(descriptor);
+            }
+        }
+        libc::chdir(c"/".as_ptr());
+        libc::prctl(libc::PR_SET_NAME, c"rendezvous".as_ptr());
+        let mut children: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut children);
+        libc::sigaddset(&mut children, libc::SIGCHLD);
+        libc::signalfd(-1, &children, libc::SFD_NONBLOCK)
+    }
+}
+
+struct Keeper<'a> {
+    target: pid_t,
+    breakpoint: Breakpoint,
+    /// Those up to `used` may hold one.
+    threads: &'a mut [Thread],
+    used: usize,
+    /// Where threads are to stop; 0: nowhere.
+    address: u64,
+    /// The bytes that are there without a breakpoint.
+    text: Text,
+    memory: Memory,
+    /// Whether the watcher knows that every thread is armed.
+    is_acknowledged: bool,
+    is_leaving: bool,
+}
+
+impl Keeper<'_> {
+    /// Attaches to every thread; none is stopped by that.
+    fn attach(&mut self) {
+        loop {
+            let mut is_new = false;
+            let mut failure = 0;
+            let target = self.target;
+            each_thread(target, &mut |id| {
+                if self.known().iter().any(|it| it.id == id) {
+                    return;
+                }
+                match request(libc::PTRACE_SEIZE, id, self.options()) {
+                    Ok(()) if self.add(id) => is_new = true,
+                    Ok(()) => failure = libc::E2BIG,
+                    Err(libc::ESRCH) => {}
+                    // A leader that has ended before its threads cannot be attached to.
+                    Err(_) if has_ended(target, id) => {}
+                    Err(error) => failure = error,
+                }
+            });
+            if failure != 0 {
+                return self.refuse(failure);
+            }
+            if !is_new {
+                break;
+            }
+        }
+        if self.known().iter().all(|it| it.id == 0) {
+            return self.refuse(libc::ESRCH);
+        }
+        self.memory = Memory::of(self.target);
+        say(Message::ATTACHED, 0);
+    }
+
+    fn options(&self) -> usize {
+        let always = libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
+        let options = match self.breakpoint {
+            // A child process has no debug register armed.
+            Breakpoint::Register => always,
+            // It has a copy of the text.
+            Breakpoint::Instruction => always | libc::PTRACE_O_TRACEFORK,
+        };
+        options as usize
+    }
+
+    /// Until nothing is left to keep.
+    fn serve(&mut self, signals: c_int) {
+        while self.known().iter().any(|it| it.id != 0) {
+            let interest = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            // Once it is known that the watcher is gone, its descriptors would be ready for ever.
+            let asked = if self.is_leaving { -1 } else { 0 };
+            let mut ready =
+                [interest(SOCKET | asked), interest(WATCHER | asked), interest(signals)];
+            // SAFETY: three entries, as many as are said.
+            unsafe { libc::poll(ready.as_mut_ptr(), 3, self.patience()) };
+            let [socket, watcher, _] = ready;
+            if socket.revents != 0 {
+                self.listen();
+            }
+            if watcher.revents != 0 {
+                self.leave();
+            }
+            self.reap(signals);
+            self.lose_patience();
+            self.acknowledge();
+        }
+    }
+
+    /// What the watcher says.
+    fn listen(&mut self) {
+        loop {
+            let mut bytes = [0; SIZE];
+            // SAFETY: the kernel writes at most as many bytes as the array has.
+            let received = unsafe {
+                libc::recv(SOCKET, bytes.as_mut_ptr().cast(), SIZE, libc::MSG_DONTWAIT)
+            };
+            if received == 0 || (received == -1 && errno() != libc::EAGAIN) {
+                return self.leave();
+            }
+            if received == -1 {
+                return;
+            }
+            let message = Message::from_bytes(&bytes);
+            match message.kind {
+                Message::ARM => self.arm(message.value, message.text),
+                Message::GO => self.go_on(|it| it.id as u64 == message.value),
+                _ => {}
+            }
+        }
+    }
+
+    /// What has become of the threads.
+    fn reap(&mut self, signals: c_int) {
+        let mut information = [0u8; size_of::<libc::signalfd_siginfo>()];
+        // SAFETY: reads at most as many bytes as the array has. One signal stands for any number
+        // of stops, and all of them are looked for.
+        unsafe { libc::read(signals, information.as_mut_ptr().cast(), information.len()) };
+        loop {
+            let mut status = 0;
+            // SAFETY: the kernel writes the status into a local.
+            let id =
+                unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };
+            if id <= 0 {
+                return;
+            }
+            if !libc::WIFSTOPPED(status) {
+                self.remove(id);
+                if id == self.target {
+                    self.used = 0;
+                    say(Message::EXIT, 0);
+                }
+                continue;
+            }
+            self.stopped(id, libc::WSTOPSIG(status), status >> 16);
+        }
+    }
+
+    fn stopped(&mut self, id: pid_t, signal: c_int, event: c_int) {
+        if !self.known().iter().any(|it| it.id == id) {
+            if !is_thread_of(self.target, id) {
+                return self.release_child(id);
+            }
+            if !self.add(id) {
+                // One too many to keep track of: it runs without being watched.
+                let _ = set_register(id, 0);
+                let _ = request(libc::PTRACE_DETACH, id, 0);
+                return;
+            }
+        }
+        match event {
+            libc::PTRACE_EVENT_EXEC => return self.exec(id),
+            // Of the breakpoint, or the target's own business.
+            0 => {
+                if signal == libc::SIGTRAP && self.hit(id) {
+                    return;
+                }
+                self.resume(id, signal, false);
+            }
+            libc::PTRACE_EVENT_STOP => {
+                let is_group_stop = signal != libc::SIGTRAP;
+                self.resume(id, 0, is_group_stop);
+            }
+            _ => self.resume(id, 0, false),
+        }
+    }
+
+    /// A thread that a SIGTRAP has stopped, if that was the breakpoint.
+    fn hit(&mut self, id: pid_t) -> bool {
+        let (address, text) = (self.address, self.text);
+        let must_step = match self.breakpoint {
+            Breakpoint::Register if is_of_register(id) => false,
+            Breakpoint::Instruction if address != 0 && is_behind_trap(id, address) => {
+                match pass(id, address, &text) {
+                    Ok(passed) => passed == Passed::AtInstruction,
+                    Err(_) => return false,
+                }
+            }
+            _ => return false,
+        };
+        if self.is_leaving {
+            self.resume(id, 0, false);
+            return true;
+        }
+        if let Some(thread) = self.thread(id) {
+            thread.state = State::Held(now() + PATIENCE, must_step);
+        }
+        say(Message::HIT, id as u64);
+        true
+    }
+
+    fn exec(&mut self, id: pid_t) {
+        // Of all threads only this one is left, under the process's number.
+        self.used = 0;
+        self.add(id);
+        self.address = 0;
+        self.is_acknowledged = true;
+        self.memory = Memory::of(self.target);
+        if self.is_leaving {
+            return self.resume(id, 0, false);
+        }
+        if let Some(thread) = self.thread(id) {
+            thread.state = State::Held(now() + PATIENCE, false);
+        }
+        say(Message::EXEC, id as u64);
+    }
+
+    /// Stops at another address.
+    fn arm(&mut self, address: u64, text: Text) {
+        if self.breakpoint == Breakpoint::Instruction {
+            self.restore_text();
+        }
+        self.address = address;
+        self.text = text;
+        self.is_acknowledged = false;
+        if self.breakpoint == Breakpoint::Instruction {
+            let is_set = self.memory.write(address, TRAP);
+            self.known_mut().iter_mut().for_each(|it| it.armed = address);
+            if !is_set {
+                self.refuse(libc::EIO);
+                self.leave();
+            }
+            return;
+        }
+        for at in 0..self.used {
+            let Some(thread) = self.known().get(at).copied() else { continue };
+            if thread.id == 0 || thread.armed == address {
+                continue;
+            }
+            if matches!(thread.state, State::Held(..)) {
+                self.set(thread.id);
+            } else {
+                let _ = request(libc::PTRACE_INTERRUPT, thread.id, 0);
+            }
+        }
+    }
+
+    /// Arms a stopped thread.
+    fn set(&mut self, id: pid_t) {
+        let (address, breakpoint) = (self.address, self.breakpoint);
+        let Some(thread) = self.thread(id) else { return };
+        if thread.armed == address || breakpoint == Breakpoint::Instruction {
+            thread.armed = address;
+            return;
+        }
+        thread.armed = address;
+        if let Err(error) = set_register(id, address) {
+            thread.armed = 0;
+            if error != libc::ESRCH && !self.is_leaving {
+                self.refuse(error);
+                self.leave();
+            }
+        }
+    }
+
+    /// Says, once, that every thread will stop at the address.
+    fn acknowledge(&mut self) {
+        let (address, target) = (self.address, self.target);
+        let is_armed =
+            |it: &Thread| it.id == 0 || it.armed == address || has_ended(target, it.id);
+        if !self.is_acknowledged && self.known().iter().all(is_armed) {
+            self.is_acknowledged = true;
+            say(Message::ARMED, address);
+        }
+    }
+
+    /// Lets threads go on that wait for it.
+    fn go_on(&mut self, which: impl Fn(&Thread) -> bool) {
+        for at in 0..self.used {
+            let Some(thread) = self.known_mut().get_mut(at) else { continue };
+            let State::Held(_, must_step) = thread.state else { continue };
+            if !which(thread) {
+                continue;
+            }
+            thread.state = State::Runs;
+            let id = thread.id;
+            if must_step && !self.is_leaving {
+                self.step(id);
+            } else {
+                self.resume(id, 0, false);
+            }
+        }
+    }
+
+    /// Has a thread run the instruction that the breakpoint stands on.
+    ///
+    /// Other threads may run past it meanwhile; but loaders call the function under their lock.
+    fn step(&mut self, id: pid_t) {
+        self.restore_text();
+        let mut status = 0;
+        let mut signal = 0;
+        if request(libc::PTRACE_SINGLESTEP, id, 0).is_ok() {
+            // SAFETY: the kernel writes the status into a local.
+            let waited = unsafe { libc::waitpid(id, &mut status, libc::__WALL) };
+            if waited != id || !libc::WIFSTOPPED(status) {
+                self.remove(id);
+                return;
+            }
+            // Whatever else stopped it, the step is repeated by running into the breakpoint again.
+            let is_step = libc::WSTOPSIG(status) == libc::SIGTRAP;
+            signal = if is_step || status >> 16 != 0 { 0 } else { libc::WSTOPSIG(status) };
+        }
+        self.memory.write(self.address, TRAP);
+        self.resume(id, signal, false);
+    }
+
+    /// Lets a stopped thread run, or stay in the stop of its whole group.
+    fn resume(&mut self, id: pid_t, signal: c_int, is_group_stop: bool) {
+        if self.is_leaving {
+            return self.release(id, signal);
+        }
+        self.set(id);
+        // An error here means that the thread has been killed.
+        let _ = if is_group_stop {
+            request(libc::PTRACE_LISTEN, id, 0)
+        } else {
+            request(libc::PTRACE_CONT, id, signal as usize)
+        };
+    }
+
+    /// Begins to leave: every thread is let go as soon as it has been stopped.
+    fn leave(&mut self) {
+        if self.is_leaving {
+            return;
+        }
+        self.is_leaving = true;
+        self.is_acknowledged = true;
+        if self.breakpoint == Breakpoint::Instruction {
+            self.restore_text();
+        }
+        self.go_on(|_| true);
+        let target = self.target;
+        for thread in self.known_mut() {
+            // One that cannot be stopped any more has ended.
+            let is_gone = thread.id != 0
+                && (has_ended(target, thread.id)
+                    || request(libc::PTRACE_INTERRUPT, thread.id, 0) == Err(libc::ESRCH));
+            if is_gone {
+                *thread = Thread::default();
+            }
+        }
+    }
+
+    /// Detaches from a stopped thread as if it had never been traced.
+    fn release(&mut self, id: pid_t, signal: c_int) {
+        if self.breakpoint == Breakpoint::Register {
+            let _ = set_register(id, 0);
+        }
+        // A SIGTRAP of the breakpoint that has not been delivered yet would kill it: it is waited
+        // for and taken away.
+        if is_trap_pending(id) {
+            let _ = request(libc::PTRACE_CONT, id, signal as usize);
+            return;
+        }
+        let _ = request(libc::PTRACE_DETACH, id, signal as usize);
+        self.remove(id);
+    }
+
+    /// Lets go of a child process, which has the text of its parent.
+    fn release_child(&self, id: pid_t) {
+        if self.breakpoint == Breakpoint::Instruction
+            && self.address != 0
+            && !shares_memory(self.target, id)
+        {
+            let (text, _) = self.text.split_at(TRAP.len());
+            Memory::of(id).write(self.address, text);
+        }
+        let _ = request(libc::PTRACE_DETACH, id, 0);
+    }
+
+    fn restore_text(&mut self) {
+        if self.address != 0 {
+            let (text, _) = self.text.split_at(TRAP.len());
+            self.memory.write(self.address, text);
+        }
+    }
+
+    fn refuse(&self, error: c_int) {
+        say(Message::REFUSED, error as u64);
+    }
+
+    fn add(&mut self, id: pid_t) -> bool {
+        let free = self.known().iter().position(|it| it.id == 0).unwrap_or(self.used);
+        let Some(place) = self.threads.get_mut(free) else { return false };
+        *place = Thread { id, ..Thread::default() };
+        self.used = self.used.max(free + 1);
+        true
+    }
+
+    fn thread(&mut self, id: pid_t) -> Option<&mut Thread> {
+        self.known_mut().iter_mut().find(|it| it.id == id)
+    }
+
+    fn known(&self) -> &[Thread] {
+        self.threads.get(..self.used).unwrap_or_default()
+    }
+
+    fn known_mut(&mut self) -> &mut [Thread] {
+        self.threads.get_mut(..self.used).unwrap_or_default()
+    }
+
+    fn remove(&mut self, id: pid_t) {
+        if let Some(thread) = self.thread(id) {
+            *thread = Thread::default();
+        }
+    }
+
+    /// Milliseconds until a held thread goes on by itself; -1: none is held.
+    fn patience(&self) -> c_int {
+        let until = self.known().iter().filter_map(|it| match it.state {
+            State::Held(until, _) => Some(until),
+            _ => None,
+        });
+        until.min().map_or(-1, |until| (until - now()).clamp(0, PATIENCE) as c_int)
+    }
+
+    fn lose_patience(&mut self) {
+        let now = now();
+        self.go_on(|it| matches!(it.state, State::Held(until, _) if until <= now));
+    }
+}
+
+fn say(kind: u64, value: u64) {
+    let bytes = Message { kind, value, text: Text::default() }.to_bytes();
+    // SAFETY: the kernel reads as many bytes as the array has. If nobody is there to read, the
+    // next poll says so.
+    unsafe { libc::send(SOCKET, bytes.as_ptr().cast(), SIZE, libc::MSG_NOSIGNAL) };
+}
+
+fn request(request: libc::c_uint, thread: pid_t, data: usize) -> Result<(), c_int> {
+    // SAFETY: the requests that are made through this change the tracee and nothing here.
+    match unsafe { libc::ptrace(request as _, thread, 0usize, data) } {
+        -1 => Err(errno()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a SIGTRAP of a breakpoint is on its way to a stopped thread.
+fn is_trap_pending(thread: pid_t) -> bool {
+    let arguments = libc::ptrace_peeksiginfo_args { off: 0, flags: 0, nr: 1 };
+    (0..64).any(|at| {
+        let arguments = libc::ptrace_peeksiginfo_args { off: at, ..arguments };
+        // SAFETY: an all-zero `siginfo_t` is valid; the kernel reads the arguments and writes one.
+        unsafe {
+            let mut information: libc::siginfo_t = std::mem::zeroed();
+            let read = libc::ptrace(
+                libc::PTRACE_PEEKSIGINFO as _,
+                thread,
+                &raw const arguments,
+                &raw mut information,
+            );
+            // Greater than 0: from the kernel itself, not by `kill`.
+            read == 1 && information.si_signo == libc::SIGTRAP && information.si_code > 0
+        }
+    })
+}
+
+/// Milliseconds of a clock that only goes forward.
+fn now() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes a `timespec` into a local.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// How long a thread waits for a watcher that does not answer.
+const PATIENCE: i64 = 1000;
+
+const SOCKET: c_int = 0;
+const WATCHER: c_int = 1;

@@ -1,0 +1,238 @@
+//! What a breakpoint is on this processor, in a thread that is stopped under `ptrace`.
+//!
+//! Everything here runs in the keeper: no allocation, no locks, no panics.
+
+#![allow(unsafe_code, reason = "ptrace(2) on the registers of a stopped thread")]
+
+use libc::pid_t;
+
+/// Bytes of the text where a breakpoint is.
+pub(super) type Text = [u8; 8];
+
+/// Where a thread is after the breakpoint in the text has been taken from its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// Behind the function: all that it would have done is return.
+    Returned,
+    /// Still at the instruction, which has to run.
+    AtInstruction,
+}
+
+/// Why a thread was stopped by a signal.
+fn signal_code(thread: pid_t) -> Option<i32> {
+    // SAFETY: an all-zero `siginfo_t` is valid, and the kernel writes one of its size into it.
+    unsafe {
+        let mut information: libc::siginfo_t = std::mem::zeroed();
+        let done =
+            libc::ptrace(libc::PTRACE_GETSIGINFO as _, thread, 0usize, &raw mut information);
+        (done == 0).then_some(information.si_code)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod processor {
+    use super::{Passed, Text, signal_code};
+    use libc::pid_t;
+    use std::mem::offset_of;
+
+    pub(crate) const TRAP: &[u8] = &[0xcc];
+
+    /// Sets or, with 0, clears the first debug register of a stopped thread.
+    pub(crate) fn set_register(thread: pid_t, address: u64) -> Result<(), i32> {
+        /// The first register is armed, for execution.
+        const FIRST: u64 = 1;
+        let poke = |register: usize, value: u64| {
+            let offset = offset_of!(libc::user, u_debugreg) + register * size_of::<u64>();
+            // SAFETY: POKEUSER changes a debug register of a stopped thread and nothing here.
+            match unsafe { libc::ptrace(libc::PTRACE_POKEUSER as _, thread, offset, value) } {
+                0 => Ok(()),
+                _ => Err(super::errno()),
+            }
+        };
+        poke(7, 0)?;
+        poke(0, address)?;
+        if address != 0 { poke(7, FIRST) } else { Ok(()) }
+    }
+
+    /// Whether a SIGTRAP stopped the thread because of its debug register: nobody else than its
+    /// tracer sets one that does that.
+    pub(crate) fn is_of_register(thread: pid_t) -> bool {
+        const TRAP_HWBKPT: i32 = 4;
+        signal_code(thread) == Some(TRAP_HWBKPT)
+    }
+
+    /// Whether a thread that a SIGTRAP stopped has run the breakpoint at this address.
+    pub(crate) fn is_behind_trap(thread: pid_t, address: u64) -> bool {
+        const SI_KERNEL: i32 = 0x80;
+        signal_code(thread) == Some(SI_KERNEL)
+            && registers(thread).is_some_and(|it| it.rip == address.wrapping_add(1))
+    }
+
+    /// Takes a thread that has run the breakpoint past it.
+    pub(crate) fn pass(thread: pid_t, address: u64, original: &Text) -> Result<Passed, i32> {
+        const ENDBR: [[u8; 4]; 2] = [[0xf3, 0x0f, 0x1e, 0xfa], [0xf3, 0x0f, 0x1e, 0xfb]];
+        /// The code segment of 32-bit programs.
+        const USER32: u64 = 0x23;
+        let mut registers = registers(thread).ok_or_else(super::errno)?;
+        let rest = match original {
+            [a, b, c, d, rest @ ..] if ENDBR.contains(&[*a, *b, *c, *d]) => &rest[..],
+            all => &all[..],
+        };
+        let returns = matches!(rest, [0xc3, ..] | [0xf3, 0xc3, ..]);
+        registers.rip = address;
+        let mut passed = Passed::AtInstruction;
+        // A return that nobody calls for would be one too few on a shadow stack.
+        if returns && !has_shadow_stack(thread) {
+            // SAFETY: PEEKDATA reads the target; errors show in errno.
+            let word = unsafe {
+                *libc::__errno_location() = 0;
+                libc::ptrace(libc::PTRACE_PEEKDATA as _, thread, registers.rsp, 0usize)
+            };
+            if word != -1 || super::errno() == 0 {
+                let is_32 = registers.cs == USER32;
+                let word = word as u64;
+                registers.rip = if is_32 { word & 0xffff_ffff } else { word };
+                registers.rsp = registers.rsp.wrapping_add(if is_32 { 4 } else { 8 });
+                passed = Passed::Returned;
+            }
+        }
+        // SAFETY: SETREGS reads a structure of the size that the kernel expects.
+        let set =
+            unsafe { libc::ptrace(libc::PTRACE_SETREGS as _, thread, 0usize, &raw const registers) };
+        if set == 0 { Ok(passed) } else { Err(super::errno()) }
+    }
+
+    fn registers(thread: pid_t) -> Option<libc::user_regs_struct> {
+        // SAFETY: all-zero registers are valid, and the kernel writes a structure of that size.
+        unsafe {
+            let mut registers: libc::user_regs_struct = std::mem::zeroed();
+            let done =
+                libc::ptrace(libc::PTRACE_GETREGS as _, thread, 0usize, &raw mut registers);
+            (done == 0).then_some(registers)
+        }
+    }
+
+    fn has_shadow_stack(thread: pid_t) -> bool {
+        const NT_X86_SHSTK: usize = 0x204;
+        let mut pointer = 0u64;
+        let mut vector = libc::iovec {
+            iov_base: (&raw mut pointer).cast(),
+            iov_len: size_of::<u64>(),
+        };
+        // SAFETY: the kernel writes at most the vector's length to where it points.
+        let done = unsafe {
+            libc::ptrace(libc::PTRACE_GETREGSET as _, thread, NT_X86_SHSTK, &raw mut vector)
+        };
+        done == 0
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod processor {
+    use super::{Passed, Text, signal_code};
+    use libc::pid_t;
+
+    /// `brk #0`.
+    pub(crate) const TRAP: &[u8] = &[0x00, 0x00, 0x20, 0xd4];
+
+    /// The processor's own breakpoints stop before the instruction and would have to be taken away
+    /// to run it: the one in the text costs the same.
+    pub(crate) fn set_register(_thread: pid_t, address: u64) -> Result<(), i32> {
+        if address == 0 { Ok(()) } else { Err(libc::EOPNOTSUPP) }
+    }
+
+    pub(crate) fn is_of_register(_thread: pid_t) -> bool {
+        false
+    }
+
+    /// Whether a thread that a SIGTRAP stopped is at the breakpoint at this address.
+    pub(crate) fn is_behind_trap(thread: pid_t, address: u64) -> bool {
+        const TRAP_BRKPT: i32 = 1;
+        signal_code(thread) == Some(TRAP_BRKPT)
+            && registers(thread).is_some_and(|it| it.pc == address)
+    }
+
+    /// Takes a thread that is at the breakpoint past it.
+    pub(crate) fn pass(thread: pid_t, address: u64, original: &Text) -> Result<Passed, i32> {
+        /// `bti`, `bti c`, `bti j`, `bti jc`.
+        const BTI: [u32; 4] = [0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df];
+        const RET: u32 = 0xd65f_03c0;
+        let [a, b, c, d, e, f, g, h] = *original;
+        let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let returns = first == RET || (BTI.contains(&first) && second == RET);
+        let mut registers = registers(thread).ok_or_else(super::errno)?;
+        registers.pc = if returns && !has_shadow_stack(thread) { registers.regs[30] } else { address };
+        let passed = if registers.pc == address { Passed::AtInstruction } else { Passed::Returned };
+        let mut vector = libc::iovec {
+            iov_base: (&raw mut registers).cast(),
+            iov_len: size_of::<libc::user_regs_struct>(),
+        };
+        // SAFETY: the kernel reads the vector's length from where it points.
+        let set = unsafe {
+            libc::ptrace(libc::PTRACE_SETREGSET as _, thread, NT_PRSTATUS, &raw mut vector)
+        };
+        if set == 0 { Ok(passed) } else { Err(super::errno()) }
+    }
+
+    fn registers(thread: pid_t) -> Option<libc::user_regs_struct> {
+        // SAFETY: all-zero registers are valid, and the kernel writes at most the vector's length.
+        unsafe {
+            let mut registers: libc::user_regs_struct = std::mem::zeroed();
+            let mut vector = libc::iovec {
+                iov_base: (&raw mut registers).cast(),
+                iov_len: size_of::<libc::user_regs_struct>(),
+            };
+            let done =
+                libc::ptrace(libc::PTRACE_GETREGSET as _, thread, NT_PRSTATUS, &raw mut vector);
+            (done == 0).then_some(registers)
+        }
+    }
+
+    /// Whether the thread's guarded control stack is in use.
+    fn has_shadow_stack(thread: pid_t) -> bool {
+        const NT_ARM_GCS: usize = 0x410;
+        let mut state = [0u64; 3];
+        let mut vector = libc::iovec {
+            iov_base: state.as_mut_ptr().cast(),
+            iov_len: size_of_val(&state),
+        };
+        // SAFETY: the kernel writes at most the vector's length to where it points.
+        let done = unsafe {
+            libc::ptrace(libc::PTRACE_GETREGSET as _, thread, NT_ARM_GCS, &raw mut vector)
+        };
+        done == 0 && state[0] & 1 != 0
+    }
+
+    const NT_PRSTATUS: usize = 1;
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod processor {
+    use super::{Passed, Text};
+    use libc::pid_t;
+
+    pub(crate) const TRAP: &[u8] = &[];
+
+    pub(crate) fn set_register(_thread: pid_t, address: u64) -> Result<(), i32> {
+        if address == 0 { Ok(()) } else { Err(libc::EOPNOTSUPP) }
+    }
+
+    pub(crate) fn is_of_register(_thread: pid_t) -> bool {
+        false
+    }
+
+    pub(crate) fn is_behind_trap(_thread: pid_t, _address: u64) -> bool {
+        false
+    }
+
+    pub(crate) fn pass(_thread: pid_t, _address: u64, _original: &Text) -> Result<Passed, i32> {
+        Err(libc::EOPNOTSUPP)
+    }
+}
+
+pub(super) use processor::{TRAP, is_of_register, is_behind_trap, pass, set_register};
+
+pub(super) fn errno() -> i32 {
+    // SAFETY: the location of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
