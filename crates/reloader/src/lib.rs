@@ -80,6 +80,7 @@ mod version;
 mod state;
 mod entry;
 mod sys;
+mod words;
 mod contract;
 mod event;
 mod error;

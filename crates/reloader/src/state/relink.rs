@@ -9,6 +9,7 @@ use super::heap::{Heap, Piece};
 use super::report::Untranslated;
 use crate::sys;
 use crate::version::Version;
+use crate::words::{WORD, each_piece, words};
 
 /// What came of a [`relink`].
 #[derive(Debug, Default)]
@@ -35,7 +36,6 @@ impl Reach {
 const DESCRIBED: usize = 64;
 /// What is read at once; small enough to stay in the processor's nearer caches.
 const PIECE: usize = 32 << 10;
-const WORD: usize = size_of::<usize>();
 /// How many words are judged at once.
 const GROUP: usize = 32;
 
@@ -107,13 +107,7 @@ impl<'a> Relinker<'a> {
     /// Looks at every aligned word of `range`; `name` says what lies at an address in it.
     pub(crate) fn look_through(&mut self, range: &Range<usize>, name: impl Fn(usize) -> String) {
         let mut piece = std::mem::take(&mut self.piece);
-        let mut from = range.start.next_multiple_of(WORD);
-        while from < range.end {
-            let length = (range.end - from).min(piece.len()) & !(WORD - 1);
-            let Some(part) = piece.get_mut(..length).filter(|part| !part.is_empty()) else { break };
-            if !sys::read(from, part) {
-                break;
-            }
+        each_piece(range, &mut piece, |from, part| {
             for (index, group) in part.chunks(GROUP * WORD).enumerate() {
                 // Most memory holds no pointers: a group is passed over as a whole.
                 let interesting = words(group).fold(false, |found, word| {
@@ -123,8 +117,7 @@ impl<'a> Relinker<'a> {
                     self.look_at(from + index * GROUP * WORD, group, &name);
                 }
             }
-            from += length;
-        }
+        });
         self.piece = piece;
     }
 
@@ -248,7 +241,10 @@ impl Owned {
         let images = others.iter().chain([&target]).map(|version| version.range().clone());
         let mut heap = Heap::new(images.collect(), private(target, others), limit);
         for range in others.iter().flat_map(|version| version.own_memory()) {
-            each_word(&range, |word| heap.follow(word, 1));
+            let mut piece = vec![0; PIECE.min(range.len())];
+            each_piece(&range, &mut piece, |_, part| {
+                words(part).for_each(|word| heap.follow(word, 1));
+            });
         }
         let mut blocks = BTreeMap::new();
         while let Some(Piece { range, known, .. }) = heap.next() {
@@ -262,28 +258,6 @@ impl Owned {
     fn has(&self, address: usize) -> bool {
         self.0.range(..=address).next_back().is_some_and(|(_, &end)| address < end)
     }
-}
-
-fn each_word(range: &Range<usize>, mut each: impl FnMut(usize)) {
-    let mut piece = vec![0; PIECE.min(range.len())];
-    let mut from = range.start.next_multiple_of(WORD);
-    while from < range.end {
-        let length = (range.end - from).min(piece.len()) & !(WORD - 1);
-        let Some(part) = piece.get_mut(..length).filter(|part| !part.is_empty()) else { break };
-        if !sys::read(from, part) {
-            break;
-        }
-        words(part).for_each(&mut each);
-        from += length;
-    }
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    bytes.chunks_exact(WORD).map(|word| {
-        let mut bytes = [0; WORD];
-        bytes.copy_from_slice(word);
-        usize::from_ne_bytes(bytes)
-    })
 }
 
 /// Where the versions themselves are kept, with all that they and the loader note of them: full of

@@ -13,6 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{maps, memory};
+use crate::words::words;
 
 /// The first other thread of the process that executes inside `range`, or cannot be shown not to.
 pub(crate) fn thread_inside(range: &Range<usize>) -> Option<u32> {
@@ -94,14 +95,6 @@ fn executes_in(pc: usize, sp: usize, range: &Range<usize>, mappings: &[Range<usi
         from += length;
     }
     false
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    bytes.chunks_exact(size_of::<usize>()).map(|word| {
-        let mut value = [0; size_of::<usize>()];
-        value.copy_from_slice(word);
-        usize::from_ne_bytes(value)
-    })
 }
 
 /// The one thread that is asked to stop, and what it answers.
