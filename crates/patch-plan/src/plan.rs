@@ -93,6 +93,23 @@ impl Plan {
         Ok(self)
     }
 
+    /// Replaces everything from `offset` to the end, which is `old`, by `new`: more bytes, or
+    /// fewer, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SecondTail`] if the plan changes the end already, [`Error::Overlap`] if an edit
+    /// reaches beyond `offset`; the plan is then as it was.
+    pub fn replace_tail(
+        &mut self,
+        offset: u64,
+        old: impl Into<Vec<u8>>,
+        new: impl Into<Vec<u8>>,
+    ) -> Result<&mut Plan, Error> {
+        self.set_tail(Tail { offset, old: old.into(), new: new.into() })?;
+        Ok(self)
+    }
+
     /// Takes over every change of `other`.
     ///
     /// # Errors

@@ -1,0 +1,144 @@
+//! What lies where in the file, so that nothing is written over anything else.
+
+use std::fmt;
+use std::ops::Range;
+
+use object::LittleEndian as LE;
+use object::pe;
+
+use crate::bytes;
+use crate::debug::DebugEntry;
+use crate::header::{DataDirectory, DirectoryKind};
+use crate::image::{Image, SECTION_HEADER_SIZE};
+
+/// A structure that bytes of the file belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tenant {
+    /// The DOS header, the NT headers or the data directories.
+    Headers,
+    /// The section table.
+    SectionTable,
+    /// What a data directory leads to.
+    Directory(DirectoryKind),
+    /// A part of a .NET image that the CLR header leads to.
+    ClrPart,
+    /// The record of an entry of the debug directory.
+    DebugRecord {
+        /// The entry's index.
+        index: u32,
+    },
+    /// COFF symbols and their strings.
+    Symbols,
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tenant::Headers => f.write_str("headers"),
+            Tenant::SectionTable => f.write_str("section table"),
+            Tenant::Directory(kind) => kind.fmt(f),
+            Tenant::ClrPart => f.write_str("metadata of a .NET image"),
+            Tenant::DebugRecord { index } => write!(f, "record of debug entry {index}"),
+            Tenant::Symbols => f.write_str("COFF symbols"),
+        }
+    }
+}
+
+/// Everything that is known to lie somewhere.
+#[derive(Debug, Clone)]
+pub(crate) struct Occupancy {
+    tenants: Vec<(Range<u64>, Tenant)>,
+}
+
+impl Occupancy {
+    pub(crate) fn of(image: &Image<'_>, entries: &[DebugEntry<'_>]) -> Occupancy {
+        let header = image.header();
+        let directories = header.directories_offset();
+        let table = header.section_table_offset();
+        let table_size = u64::from(header.number_of_sections).saturating_mul(SECTION_HEADER_SIZE);
+        let directories_end =
+            directories.saturating_add(header.directory_count().saturating_mul(8));
+        let mut tenants = vec![
+            (0..DOS_HEADER_SIZE, Tenant::Headers),
+            (header.offset..directories_end, Tenant::Headers),
+            (table..table.saturating_add(table_size), Tenant::SectionTable),
+            (image.symbol_range(), Tenant::Symbols),
+        ];
+        for kind in DirectoryKind::ALL {
+            let Some(directory) = image.directory(kind) else { continue };
+            let range = if kind == DirectoryKind::Security {
+                let start = u64::from(directory.address);
+                start..start.saturating_add(directory.size.into())
+            } else {
+                held_part(image, directory)
+            };
+            tenants.push((range, Tenant::Directory(kind)));
+            if kind == DirectoryKind::Clr {
+                let parts = clr_parts(image, directory);
+                tenants.extend(parts.map(|part| (part, Tenant::ClrPart)));
+            }
+        }
+        for entry in entries {
+            let tenant = Tenant::DebugRecord { index: entry.index };
+            tenants.push((entry.record.clone(), tenant));
+        }
+        tenants.retain(|(range, _)| !range.is_empty());
+        Occupancy { tenants }
+    }
+
+    /// The first byte of a range that somebody has, and who; those that `except` names do not
+    /// count.
+    pub(crate) fn tenant_in(
+        &self,
+        range: &Range<u64>,
+        except: impl Fn(Tenant) -> bool,
+    ) -> Option<(u64, Tenant)> {
+        self.tenants
+            .iter()
+            .filter(|(taken, tenant)| {
+                taken.start < range.end && range.start < taken.end && !except(*tenant)
+            })
+            .map(|(taken, tenant)| (taken.start.max(range.start), *tenant))
+            .min_by_key(|(offset, _)| *offset)
+    }
+
+    /// Where the next structure at or behind an offset starts.
+    pub(crate) fn next_start(&self, offset: u64) -> Option<u64> {
+        self.tenants.iter().map(|(taken, _)| taken.start).filter(|&start| start >= offset).min()
+    }
+}
+
+/// The part of a directory that the file holds.
+fn held_part(image: &Image<'_>, directory: DataDirectory) -> Range<u64> {
+    image.held_at(directory.address.into()).map_or(0..0, |(offset, left)| {
+        offset..offset.saturating_add(left.min(directory.size.into()))
+    })
+}
+
+/// Where the parts of a .NET image are that its header leads to.
+fn clr_parts(image: &Image<'_>, header: DataDirectory) -> impl Iterator<Item = Range<u64>> {
+    let size = size_of::<pe::ImageCor20Header>() as u64;
+    let header: Option<&pe::ImageCor20Header> =
+        image.bytes_at(header.address.into(), size).and_then(|bytes| bytes::at(bytes, 0));
+    header
+        .into_iter()
+        .flat_map(|header| {
+            [
+                header.meta_data,
+                header.resources,
+                header.strong_name_signature,
+                header.code_manager_table,
+                header.vtable_fixups,
+                header.export_address_table_jumps,
+                header.managed_native_header,
+            ]
+        })
+        .map(|part| DataDirectory {
+            address: part.virtual_address.get(LE),
+            size: part.size.get(LE),
+        })
+        .map(|part| held_part(image, part))
+}
+
+const DOS_HEADER_SIZE: u64 = size_of::<pe::ImageDosHeader>() as u64;

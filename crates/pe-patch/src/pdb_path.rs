@@ -1,0 +1,364 @@
+//! The plan that gives an image another PDB path.
+
+use std::ops::Range;
+
+use crate::Error;
+use crate::bytes;
+use crate::debug::{DebugEntry, DebugKind, Problem};
+use crate::draft::Draft;
+use crate::image::Image;
+use crate::ladder::{self, RECORD_ALIGNMENT};
+use crate::occupancy::{Occupancy, Tenant};
+use crate::options::{PathForm, PdbPathOptions, Which};
+use crate::path;
+use crate::report::{Obstacle, PdbPathPlan, Placed, Report, Rung, Warning};
+
+/// Plans the edits that give an image another PDB path.
+///
+/// GUID and age stay, so that debuggers still know the PDB for the image's own. Each entry uses
+/// the lowest rung of a ladder that holds, and the report says which:
+///
+/// - (a) [`Rung::Record`]: the record has room; what is left of it is zeroed.
+/// - (b) [`Rung::Gap`]: it grows into zeros behind it that fill up to the next known structure.
+/// - (c) [`Rung::Tail`]: it moves behind the virtual size of a section, into bytes that the file
+///   holds anyway.
+/// - (d) [`Rung::NewSection`]: it moves into a section of its own, appended to the file.
+/// - (e) [`Rung::LastSection`]: it moves to the end of the last section, which grows.
+/// - (f) [`Rung::BaseName`]: where none of these has room, the base name alone is stored, if
+///   [`PdbPathOptions::allow_base_name`] says so.
+///
+/// A path is stored as it is, in UTF-8. If every chosen entry has the path already, the plan is
+/// empty.
+///
+/// # Errors
+///
+/// [`Error::NoPath`] and [`Error::NoSuchEntry`] for an image or entry without a path,
+/// [`Error::BadPath`] for a path that cannot be stored, [`Error::Signed`] for a signed image
+/// unless the signature may be stripped, [`Error::NoRoom`] where no rung holds,
+/// [`Error::Relocated`] and [`Error::DynamicallyRelocated`] where the loader changes a byte that
+/// the plan would change, and [`Error::Plan`] where structures overlap as no linker lays them.
+pub fn plan_pdb_path(
+    image: &Image<'_>,
+    new: &str,
+    options: &PdbPathOptions,
+) -> Result<PdbPathPlan, Error> {
+    let path = path::formed(new, &options.form)?;
+    let entries = image.debug_entries();
+    let chosen = chosen(&entries, options.entry)?;
+    let occupancy = Occupancy::of(image, &entries);
+    let outcome = plan(image, &entries, &chosen, &occupancy, &path, options);
+    let base_name = path::base_name(&path);
+    match outcome {
+        Err(Error::NoRoom { .. })
+            if options.allow_base_name
+                && options.form != PathForm::BaseName
+                && !base_name.is_empty()
+                && base_name.len() < path.len() =>
+        {
+            let mut plan = plan(image, &entries, &chosen, &occupancy, base_name, options)?;
+            for placed in &mut plan.report.entries {
+                placed.rung = Rung::BaseName;
+            }
+            Ok(plan)
+        }
+        outcome => outcome,
+    }
+}
+
+/// The entries that are to change.
+pub(crate) fn chosen<'entries, 'data>(
+    entries: &'entries [DebugEntry<'data>],
+    which: Which,
+) -> Result<Vec<&'entries DebugEntry<'data>>, Error> {
+    let with_path = entries.iter().filter(|entry| entry.has_path());
+    let chosen: Vec<_> = match which {
+        Which::All => with_path.collect(),
+        Which::One(index) => with_path.filter(|entry| entry.index == index).collect(),
+    };
+    match (chosen.is_empty(), which) {
+        (false, _) => Ok(chosen),
+        (true, Which::All) => Err(Error::NoPath),
+        (true, Which::One(index)) => Err(Error::NoSuchEntry { index }),
+    }
+}
+
+fn plan(
+    image: &Image<'_>,
+    entries: &[DebugEntry<'_>],
+    chosen: &[&DebugEntry<'_>],
+    occupancy: &Occupancy,
+    path: &str,
+    options: &PdbPathOptions,
+) -> Result<PdbPathPlan, Error> {
+    let mut draft = Draft::new(image, options.signature);
+    let mut placed = Vec::new();
+    let mut movers: Vec<Mover<'_, '_>> = Vec::new();
+    let mut obstacles = Vec::new();
+    // Entries that share one record are changed by one edit of it.
+    let mut done: Vec<Range<u64>> = Vec::new();
+    for entry in chosen {
+        if done.contains(&entry.record) {
+            continue;
+        }
+        done.push(entry.record.clone());
+        let sharing: Vec<&DebugEntry<'_>> =
+            chosen.iter().filter(|it| it.record == entry.record).copied().collect();
+        let home = Home::of(occupancy, entries, &sharing);
+        match home.as_ref().and_then(|home| in_place(image, entry, home, occupancy, path)) {
+            Some((rung, size)) => {
+                rewrite(&mut draft, entry, &sharing, path, size)?;
+                for entry in sharing {
+                    placed.push(placed_in_place(image, entry, rung, path));
+                }
+            }
+            None => {
+                let obstacle = |rung, reason| Obstacle { rung, reason };
+                obstacles.push(match home {
+                    Some(_) => obstacle(Rung::Record, "the record is too short"),
+                    None => obstacle(Rung::Record, "the record's bytes are not its own"),
+                });
+                obstacles.push(obstacle(Rung::Gap, "no gap behind the record is long enough"));
+                movers.push(Mover { sharing, is_alone: home.is_some() });
+            }
+        }
+    }
+    if !movers.is_empty() {
+        obstacles.dedup();
+        relocate(&mut draft, occupancy, &movers, path, obstacles, &mut placed)?;
+    }
+    placed.sort_by_key(|placed: &Placed| placed.index);
+    warn(&mut draft, entries, &placed);
+
+    let finished = draft.finish(options.sum)?;
+    let warnings = if finished.plan.is_empty() { Vec::new() } else { finished.warnings };
+    let report = Report {
+        entries: placed,
+        checksum: finished.checksum,
+        signature: finished.signature,
+        warnings,
+    };
+    Ok(PdbPathPlan { plan: finished.plan, report })
+}
+
+/// A record that is where its entries say and that nobody else has bytes of: it can be changed
+/// where it is.
+pub(crate) struct Home {
+    pub(crate) record: Range<u64>,
+}
+
+impl Home {
+    /// The home of entries that share one record; `None` if there is anything doubtful about it.
+    pub(crate) fn of(
+        occupancy: &Occupancy,
+        entries: &[DebugEntry<'_>],
+        sharing: &[&DebugEntry<'_>],
+    ) -> Option<Home> {
+        let entry = sharing.first()?;
+        let record = entry.record.clone();
+        let is_ours = |index| sharing.iter().any(|entry| entry.index == index);
+        let others = entries.iter().filter(|it| it.record == record);
+        let is_cut = entry.is(|problem| matches!(problem, Problem::CutShort { .. }));
+        let is_shared = occupancy
+            .tenant_in(
+                &record,
+                |tenant| matches!(tenant, Tenant::DebugRecord { index } if is_ours(index)),
+            )
+            .is_some();
+        let is_alone = !is_cut && !is_shared && others.count() == sharing.len();
+        is_alone.then_some(Home { record })
+    }
+}
+
+/// The rung on which a record can stay where it is, and its size then.
+fn in_place(
+    image: &Image<'_>,
+    entry: &DebugEntry<'_>,
+    home: &Home,
+    occupancy: &Occupancy,
+    path: &str,
+) -> Option<(Rung, u64)> {
+    let wanted = path.len() as u64;
+    if wanted <= entry.capacity? {
+        return Some((Rung::Record, entry.size.into()));
+    }
+    let size = entry.path_offset().checked_add(wanted)?.checked_add(1)?;
+    let gap = gap_behind(image, home, occupancy)?;
+    let room = gap.end.checked_sub(home.record.start)?;
+    (size <= room).then_some((Rung::Gap, size))
+}
+
+/// The zeros between a record and the next structure, if they are what alignment leaves.
+fn gap_behind(image: &Image<'_>, home: &Home, occupancy: &Occupancy) -> Option<Range<u64>> {
+    let start = home.record.end;
+    let end = occupancy.next_start(start)?;
+    let length = end.checked_sub(start)?;
+    let behind = bytes::range(image.data(), start, length).filter(|_| length < WIDEST_GAP)?;
+    behind.iter().all(|&byte| byte == 0).then_some(start..end)
+}
+
+/// Changes a record where it is. `size` is the new `SizeOfData`.
+fn rewrite(
+    draft: &mut Draft<'_, '_>,
+    entry: &DebugEntry<'_>,
+    sharing: &[&DebugEntry<'_>],
+    path: &str,
+    size: u64,
+) -> Result<(), Error> {
+    let header = entry.path_offset();
+    let start = entry.record.start.saturating_add(header);
+    let end = entry.record.start.saturating_add(size);
+    let room = usize::try_from(end.saturating_sub(start)).unwrap_or_default();
+    let mut bytes = path.as_bytes().to_vec();
+    bytes.resize(room, 0);
+    draft.write(start, &bytes)?;
+    if let Some(Problem::AfterTerminator { .. }) =
+        entry.problems.iter().find(|it| matches!(it, Problem::AfterTerminator { .. }))
+    {
+        let old = entry.path.unwrap_or_default().len() as u64;
+        draft.warn(Warning::HiddenBytesErased { offset: start.saturating_add(old) });
+    }
+    for entry in sharing {
+        let mut place = EntryFields::of(entry);
+        place.size = u32::try_from(size).unwrap_or(entry.size);
+        if entry.is(|problem| matches!(problem, Problem::Disagree { .. })) {
+            let address = draft.image.offset_to_rva(entry.record.start).unwrap_or_default();
+            place.address = u32::try_from(address).unwrap_or_default();
+            place.pointer = u32::try_from(entry.record.start).unwrap_or_default();
+            draft.warn(Warning::EntryRepaired { index: entry.index });
+        }
+        place.write(draft, entry)?;
+    }
+    Ok(())
+}
+
+fn placed_in_place(image: &Image<'_>, entry: &DebugEntry<'_>, rung: Rung, path: &str) -> Placed {
+    Placed {
+        index: entry.index,
+        rung,
+        place: rung,
+        old_path: entry.path.unwrap_or_default().to_vec(),
+        new_path: path.as_bytes().to_vec(),
+        offset: entry.record.start,
+        address: image.offset_to_rva(entry.record.start),
+    }
+}
+
+/// Entries that share a record which moves.
+struct Mover<'entries, 'data> {
+    sharing: Vec<&'entries DebugEntry<'data>>,
+    /// Whether the old record is nobody else's and can be erased.
+    is_alone: bool,
+}
+
+/// Gives records a new place, all of them one.
+fn relocate(
+    draft: &mut Draft<'_, '_>,
+    occupancy: &Occupancy,
+    movers: &[Mover<'_, '_>],
+    path: &str,
+    mut obstacles: Vec<Obstacle>,
+    placed: &mut Vec<Placed>,
+) -> Result<(), Error> {
+    let mut contents: Vec<u8> = Vec::new();
+    let mut starts = Vec::new();
+    for mover in movers {
+        let Some(entry) = mover.sharing.first() else { continue };
+        let aligned = contents.len().next_multiple_of(RECORD_ALIGNMENT as usize);
+        contents.resize(aligned, 0);
+        starts.push(contents.len() as u64);
+        let header = entry.path_offset();
+        let header = usize::try_from(header).ok().and_then(|size| entry.data.get(..size));
+        contents.extend_from_slice(header.unwrap_or_default());
+        contents.extend_from_slice(path.as_bytes());
+        contents.push(0);
+    }
+    let wanted = contents.len() as u64;
+    let home = movers.first().and_then(|mover| Some(mover.sharing.first()?.record.start));
+    let place = ladder::find(draft, occupancy, wanted, home).map_err(|more| {
+        obstacles.extend(more);
+        Error::NoRoom { wanted, obstacles }
+    })?;
+    place.settle(draft, &contents)?;
+
+    for (mover, &start) in movers.iter().zip(&starts) {
+        let offset = place.offset.saturating_add(start);
+        let address = place.address.saturating_add(start);
+        for entry in &mover.sharing {
+            let form = entry.path_offset();
+            let size = form.saturating_add(path.len() as u64).saturating_add(1);
+            let fields = EntryFields {
+                size: u32::try_from(size).unwrap_or_default(),
+                address: u32::try_from(address).unwrap_or_default(),
+                pointer: u32::try_from(offset).unwrap_or_default(),
+            };
+            fields.write(draft, entry)?;
+            placed.push(Placed {
+                index: entry.index,
+                rung: place.rung,
+                place: place.rung,
+                old_path: entry.path.unwrap_or_default().to_vec(),
+                new_path: path.as_bytes().to_vec(),
+                offset,
+                address: Some(address),
+            });
+        }
+        let Some(entry) = mover.sharing.first() else { continue };
+        if mover.is_alone {
+            draft.clear(&entry.record)?;
+        } else {
+            draft.warn(Warning::OldRecordStays { offset: entry.record.start });
+        }
+    }
+    Ok(())
+}
+
+/// The fields of an entry that say where its record is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EntryFields {
+    pub(crate) size: u32,
+    pub(crate) address: u32,
+    pub(crate) pointer: u32,
+}
+
+impl EntryFields {
+    fn of(entry: &DebugEntry<'_>) -> EntryFields {
+        EntryFields { size: entry.size, address: entry.address, pointer: entry.pointer }
+    }
+
+    /// Writes those that change.
+    pub(crate) fn write(
+        self,
+        draft: &mut Draft<'_, '_>,
+        entry: &DebugEntry<'_>,
+    ) -> Result<(), Error> {
+        let fields = [
+            (SIZE_OF_DATA, entry.size, self.size),
+            (ADDRESS_OF_RAW_DATA, entry.address, self.address),
+            (POINTER_TO_RAW_DATA, entry.pointer, self.pointer),
+        ];
+        for (inside, old, new) in fields {
+            if old != new {
+                draft.write_u32(entry.offset.saturating_add(inside), new)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the caller should know of the outcome.
+fn warn(draft: &mut Draft<'_, '_>, entries: &[DebugEntry<'_>], placed: &[Placed]) {
+    for placed in placed.iter().filter(|placed| placed.address.is_none()) {
+        draft.warn(Warning::NotInMemory { index: placed.index });
+    }
+    if entries.iter().any(|entry| matches!(entry.kind, DebugKind::Repro { .. })) {
+        draft.warn(Warning::ReproStale);
+    }
+}
+
+/// Where the fields are in an entry.
+const SIZE_OF_DATA: u64 = 16;
+const ADDRESS_OF_RAW_DATA: u64 = 20;
+const POINTER_TO_RAW_DATA: u64 = 24;
+
+/// No linker aligns a debug record to more.
+const WIDEST_GAP: u64 = 16;

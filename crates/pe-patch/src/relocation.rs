@@ -1,0 +1,141 @@
+//! Words that the loader changes: base relocations.
+
+use std::ops::Range;
+
+use object::LittleEndian as LE;
+use object::{U16, U32, pe, pod};
+
+use crate::bytes;
+use crate::header::{DirectoryKind, PAGE};
+use crate::image::Image;
+
+/// Addresses of bytes that are about to change, in order, with their offsets.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touched {
+    ranges: Vec<(Range<u64>, u64)>,
+}
+
+/// A byte that both a plan and the loader would change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Collision {
+    /// The offset of the first such byte.
+    pub(crate) offset: u64,
+    /// The address of the loader's word.
+    pub(crate) address: u64,
+}
+
+impl Touched {
+    /// Every address at which these ranges of the file are mapped.
+    pub(crate) fn of(image: &Image<'_>, edits: &[Range<u64>]) -> Touched {
+        let mut ranges = Vec::new();
+        let mut add = |address: u64, held: Range<u64>| {
+            for edit in edits {
+                let (start, end) = (edit.start.max(held.start), edit.end.min(held.end));
+                if start < end {
+                    let first = address.saturating_add(start.saturating_sub(held.start));
+                    let size = end.saturating_sub(start);
+                    ranges.push((first..first.saturating_add(size), start));
+                }
+            }
+        };
+        for section in image.nameless() {
+            add(section.address, section.file_range());
+        }
+        add(0, 0..u64::from(image.header().size_of_headers).max(PAGE.into()));
+        ranges.sort_unstable_by_key(|(range, offset)| (range.start, range.end, *offset));
+        Touched { ranges }
+    }
+
+    /// Bytes at these addresses, which the file does not hold yet.
+    pub(crate) fn at(addresses: Range<u64>, offset: u64) -> Touched {
+        Touched { ranges: vec![(addresses, offset)] }
+    }
+
+    /// Whether a word of the loader's covers one of the bytes.
+    pub(crate) fn collision(&self, word: Range<u64>) -> Option<Collision> {
+        // Ranges are few and short; the first that ends behind the word's start is near.
+        let (range, offset) = self
+            .ranges
+            .iter()
+            .find(|(range, _)| range.start < word.end && word.start < range.end)?;
+        let inside = word.start.saturating_sub(range.start);
+        Some(Collision { offset: offset.saturating_add(inside), address: word.start })
+    }
+
+    /// Whether any of the bytes lies in a range of addresses.
+    fn is_near(&self, addresses: &Range<u64>) -> bool {
+        self.ranges
+            .iter()
+            .any(|(range, _)| range.start < addresses.end && addresses.start < range.end)
+    }
+
+    /// The part that lies in a range of addresses.
+    pub(crate) fn within(&self, addresses: &Range<u64>) -> Option<Touched> {
+        self.is_near(addresses).then(|| Touched {
+            ranges: self
+                .ranges
+                .iter()
+                .filter(|(range, _)| range.start < addresses.end && addresses.start < range.end)
+                .cloned()
+                .collect(),
+        })
+    }
+}
+
+/// The first base relocation that covers a touched byte.
+///
+/// The blocks of the table are walked as the loader walks them; entries are looked at only for
+/// pages that are touched.
+pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Collision> {
+    let directory = image.directory(DirectoryKind::BaseRelocation)?;
+    let (offset, left) = image.held_at(directory.address.into())?;
+    let table = bytes::range(image.data(), offset, left.min(directory.size.into()))?;
+    blocks(table).find_map(|(page, entries)| {
+        let touched = touched.within(&reach(page))?;
+        let (entries, _) = pod::slice_from_bytes::<U16<LE>>(entries, entries.len() / 2).ok()?;
+        entries.iter().find_map(|entry| {
+            let entry = entry.get(LE);
+            let width = base_width(entry >> 12)?;
+            let start = page.saturating_add(u64::from(entry & 0xfff));
+            touched.collision(start..start.saturating_add(width))
+        })
+    })
+}
+
+/// The blocks of a table of relocations: the page's address, and the bytes of the entries.
+///
+/// A block's size that is smaller than its header ends the walk, as it does the loader's; one
+/// that reaches beyond the table ends with it.
+pub(crate) fn blocks(table: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut rest = table;
+    std::iter::from_fn(move || {
+        let header: &[U32<LE>; 2] = bytes::at(rest, 0)?;
+        let [page, size] = header.map(|field| field.get(LE));
+        let size = usize::try_from(size).ok()?;
+        let block = rest.get(..size).unwrap_or(rest);
+        let entries = block.get(BLOCK_HEADER..)?;
+        rest = rest.get(size..).unwrap_or_default();
+        Some((u64::from(page), entries))
+    })
+}
+
+/// The addresses that entries of a page's block can change.
+pub(crate) fn reach(page: u64) -> Range<u64> {
+    page..page.saturating_add(u64::from(PAGE).saturating_add(WIDEST))
+}
+
+/// How many bytes a base relocation of a type changes; `None` for padding.
+fn base_width(kind: u16) -> Option<u64> {
+    match pe::BaseRelocationType(kind) {
+        pe::IMAGE_REL_BASED_ABSOLUTE => None,
+        pe::IMAGE_REL_BASED_HIGH | pe::IMAGE_REL_BASED_LOW | pe::IMAGE_REL_BASED_HIGHADJ => Some(2),
+        pe::IMAGE_REL_BASED_HIGHLOW => Some(4),
+        // Pairs of instructions, and types that are not known.
+        _ => Some(WIDEST),
+    }
+}
+
+const BLOCK_HEADER: usize = 8;
+
+/// The most bytes that one relocation changes.
+pub(crate) const WIDEST: u64 = 8;
