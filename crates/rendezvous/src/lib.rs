@@ -19,11 +19,13 @@ mod image;
 mod symbols;
 mod pages;
 mod list;
+mod count;
 mod locate;
 mod module;
 mod mapping;
 mod identify;
 mod snapshot;
+mod tracker;
 mod error;
 mod sys;
 
@@ -37,3 +39,4 @@ pub use module::{FileIdentity, Identity, MappedFile, Module, Role};
 pub use snapshot::{Consistency, Extension, Namespace, Snapshot};
 pub use startup::{Auxv, Startup, System};
 pub use sys::{FileMemory, Process, ProcessMappings};
+pub use tracker::{Action, Tracker};

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use object::elf;
 
+use crate::count::Counts;
 use crate::error::LocateError;
 use crate::image::{Entry, Header, LoadedImage};
 use crate::layout::Layout;
@@ -25,6 +26,7 @@ pub struct Rendezvous {
     pub way: Way,
     pub(crate) node_layout: NodeLayout,
     pub(crate) landmarks: Landmarks,
+    pub(crate) counts: Option<Counts>,
 }
 
 /// Where the lists are, or when they will be there.
@@ -105,6 +107,8 @@ impl Rendezvous {
                     .and_then(|address| LoadedImage::by_header(memory, address)?.range()),
             },
             node_layout: node_layout(memory, startup, table),
+            // Where nobody loads what was executed, that may be the loader.
+            counts: counts(memory, loader.as_ref().unwrap_or(&program)),
         };
         let candidates = dynamic_table(memory, layout, &entries);
         if let Some(r_debug) = candidates.address {
@@ -142,6 +146,7 @@ struct Search<'search, M: ?Sized> {
     startup: &'search Startup,
     landmarks: Landmarks,
     node_layout: NodeLayout,
+    counts: Option<Counts>,
 }
 
 impl<M: Memory + ?Sized> Search<'_, M> {
@@ -156,6 +161,7 @@ impl<M: Memory + ?Sized> Search<'_, M> {
                 way,
                 node_layout: self.node_layout,
                 landmarks: self.landmarks,
+                counts: self.counts,
             }),
         }
     }
@@ -236,6 +242,12 @@ fn symbol<M: Memory + ?Sized>(memory: &M, loader: &LoadedImage, entries: &[Entry
     let word = word.get_mut(..loader.layout.word_size())?;
     memory.read_exact_at(pointer, word).ok()?;
     loader.layout.word(word, 0)
+}
+
+fn counts<M: Memory + ?Sized>(memory: &M, loader: &LoadedImage) -> Option<Counts> {
+    let entries = loader.entries(memory).ok()?;
+    let namespaces = dynamic_symbol(memory, loader, &entries, b"_rtld_global")?;
+    Some(Counts { namespaces })
 }
 
 fn node_layout<M: Memory + ?Sized>(memory: &M, startup: &Startup, table: u64) -> NodeLayout {

@@ -32,6 +32,11 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
         Pages { memory, read: RefCell::new(Read::default()) }
     }
 
+    /// Fills the buffer with what was there when it was read, which is not compared later.
+    pub(crate) fn peek(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        self.read.borrow_mut().copy(self.memory, address, buffer)
+    }
+
     /// How many bytes were read from the target.
     pub(crate) fn total(&self) -> usize {
         self.read.borrow().total
@@ -73,17 +78,13 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
 
 impl<M: Memory + ?Sized> Memory for Pages<'_, M> {
     fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let mut read = self.read.borrow_mut();
         let wanted = buffer.len();
-        let mut done = 0_usize;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset(address, done);
-            let bytes = read.at(self.memory, at).ok_or_else(|| unmapped(address, wanted))?;
-            for (to, from) in rest.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            done = done.saturating_add(bytes.len().min(rest.len()));
-        }
+        let mut read = self.read.borrow_mut();
+        read.copy(self.memory, address, buffer).ok_or(ReadError::new(
+            address,
+            wanted,
+            Unreadable::Unmapped,
+        ))?;
         read.used.push((address, wanted));
         Ok(())
     }
@@ -94,6 +95,23 @@ impl<M: Memory + ?Sized> Memory for Pages<'_, M> {
 }
 
 impl Read {
+    fn copy<M: Memory + ?Sized>(
+        &mut self,
+        memory: &M,
+        address: u64,
+        buffer: &mut [u8],
+    ) -> Option<()> {
+        let mut done = 0_usize;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let bytes = self.at(memory, offset(address, done))?;
+            for (to, from) in rest.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            done = done.saturating_add(bytes.len().min(rest.len()));
+        }
+        Some(())
+    }
+
     /// The bytes from `address` to the end of their run, read now if they were not before. Never
     /// empty.
     fn at<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) -> Option<&[u8]> {
@@ -156,10 +174,6 @@ pub(crate) enum StringError {
     Unreadable,
     /// It does not end where it must.
     Endless,
-}
-
-fn unmapped(address: u64, length: usize) -> ReadError {
-    ReadError::new(address, length, Unreadable::Unmapped)
 }
 
 fn offset(address: u64, by: usize) -> u64 {

@@ -58,6 +58,14 @@ pub enum Extension {
 }
 
 impl Snapshot {
+    /// That of a process without modules.
+    pub(crate) const EMPTY: Snapshot = Snapshot {
+        namespaces: Vec::new(),
+        consistency: Consistency::Consistent,
+        problem: None,
+        attempts: 0,
+    };
+
     /// The modules of all namespaces.
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
         self.namespaces.iter().flat_map(|namespace| &namespace.modules)
@@ -81,8 +89,14 @@ impl Snapshot {
         }
     }
 
-    fn is_settled(&self) -> bool {
-        self.namespaces.iter().all(|namespace| namespace.head.state == State::Consistent)
+    /// What it is, given that it held still.
+    fn steady_consistency(&self) -> Consistency {
+        let is_settled = |namespace: &Namespace| namespace.head.state == State::Consistent;
+        if self.namespaces.iter().all(is_settled) {
+            Consistency::Consistent
+        } else {
+            Consistency::Changing
+        }
     }
 }
 
@@ -99,12 +113,14 @@ impl Rendezvous {
             let pages = Pages::new(memory);
             let mut snapshot = self.walk(&pages);
             snapshot.attempts = attempts;
-            let is_steady = !memory.can_change() || pages.is_unchanged();
-            snapshot.consistency = match (is_steady, snapshot.is_settled()) {
-                (false, _) => Consistency::Torn,
-                (true, false) => Consistency::Changing,
-                (true, true) => Consistency::Consistent,
-            };
+            // What was read may be a mixture that comes about a second time, in which case the
+            // loader counts otherwise. Should the count be of something else after all, it is
+            // not insisted on.
+            let is_counted = attempts > MOST_MISCOUNTS || self.is_counted(&pages, &snapshot);
+            let is_steady = !memory.can_change() || (is_counted && pages.is_unchanged());
+            if is_steady {
+                snapshot.consistency = snapshot.steady_consistency();
+            }
             if snapshot.consistency == Consistency::Changing {
                 changing = changing.saturating_add(1);
             }
@@ -136,12 +152,17 @@ impl Rendezvous {
     /// no more than that.
     ///
     /// That is all that happened if it has signalled [`State::Add`] and [`State::Consistent`], and
-    /// no [`State::Delete`], since the snapshot was taken: a module that went from the middle of a
-    /// list is not noticed here. The new modules are the last ones of their namespaces.
+    /// no [`State::Delete`], since the snapshot was taken. A module that went from the middle of a
+    /// list is noticed only where the loader counts its modules, as
+    /// [`notices_removals`](Self::notices_removals) tells. The new modules are the last ones of
+    /// their namespaces.
     pub fn extend<M: Memory + ?Sized>(&self, memory: &M, snapshot: &mut Snapshot) -> Extension {
         for _ in 0..MOST_EXTENSIONS {
             let pages = Pages::new(memory);
             let Some(tails) = self.tails(&pages, snapshot) else { break };
+            if self.miscounts(&pages, snapshot, &tails) {
+                break;
+            }
             if memory.can_change() && !pages.is_unchanged() {
                 continue;
             }
@@ -156,6 +177,7 @@ impl Rendezvous {
                     None => snapshot.namespaces.push(tail),
                 }
             }
+            snapshot.consistency = snapshot.steady_consistency();
             return Extension::Added(added);
         }
         Extension::Reread
@@ -174,6 +196,7 @@ impl Rendezvous {
             problem = problem.or(outcome.err());
             namespaces.push(Namespace { head, modules });
         }
+        // Until it is known that it held still.
         Snapshot { namespaces, consistency: Consistency::Torn, problem, attempts: 0 }
     }
 
@@ -193,8 +216,7 @@ impl Rendezvous {
             let known = known.namespaces.get(index);
             let known_modules = known.map_or(&[][..], |known| &known.modules);
             let is_same = known.is_none_or(|known| known.head.address == head.address)
-                && known_modules.first().is_none_or(|first| first.link_map == head.first)
-                && head.state == State::Consistent;
+                && known_modules.first().is_none_or(|first| first.link_map == head.first);
             if !is_same {
                 return None;
             }
@@ -217,6 +239,41 @@ impl Rendezvous {
             tails.push(Namespace { head, modules });
         }
         Some(tails)
+    }
+
+    /// Whether [`extend`](Self::extend) notices that modules were removed: the loader is glibc's,
+    /// which counts them.
+    pub fn notices_removals(&self) -> bool {
+        self.counts.is_some()
+    }
+
+    /// Whether the loader, if it counts, counts as many modules as were found.
+    fn is_counted<M: Memory + ?Sized>(&self, pages: &Pages<'_, M>, found: &Snapshot) -> bool {
+        let Some(counts) = self.counts.filter(|_| found.problem.is_none()) else { return true };
+        let heads: Vec<Head> = found.namespaces.iter().map(|namespace| namespace.head).collect();
+        let counts = counts.read(pages, self.layout, &heads);
+        counts
+            .into_iter()
+            .zip(&found.namespaces)
+            .all(|(count, namespace)| count.is_none_or(|count| count == namespace.modules.len()))
+    }
+
+    /// Whether the loader counts other numbers of modules than are known together with the tails.
+    fn miscounts<M: Memory + ?Sized>(
+        &self,
+        pages: &Pages<'_, M>,
+        known: &Snapshot,
+        tails: &[Namespace],
+    ) -> bool {
+        let Some(counts) = self.counts else { return false };
+        let heads: Vec<Head> = tails.iter().map(|tail| tail.head).collect();
+        let known = known.namespaces.iter().map(|namespace| namespace.modules.len());
+        let counts = counts.read(pages, self.layout, &heads);
+        counts.into_iter().zip(tails).zip(known.chain(std::iter::repeat(0))).any(
+            |((count, tail), known)| {
+                count.is_some_and(|count| count != known.saturating_add(tail.modules.len()))
+            },
+        )
     }
 
     fn list<'walk, 'memory, M: ?Sized>(
@@ -249,6 +306,8 @@ impl Rendezvous {
 
 /// How often lists are read that do not hold still.
 const MOST_ATTEMPTS: u32 = 1000;
+/// How often lists are read of which the loader counts another number of modules.
+const MOST_MISCOUNTS: u32 = 64;
 /// How often lists are read while the loader says that it is at work on them.
 const MOST_CHANGING: u32 = 100;
 /// How often the ends of lists are read that do not hold still.

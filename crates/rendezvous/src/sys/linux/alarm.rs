@@ -54,19 +54,22 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Rings from now on when the target gets to a place.
+    /// Rings from now on when the target gets to a place, or, without one, only when it runs
+    /// another program or ends.
     ///
     /// # Errors
     ///
-    /// What the system says against these means; the alarm is as it was then.
-    pub(crate) fn watch(&mut self, means: Means, place: &Place) -> io::Result<()> {
+    /// What the system says against these means.
+    pub(crate) fn watch(&mut self, means: Means, place: Option<&Place>) -> io::Result<()> {
         let breakpoint = match means {
             Means::PerfBreakpoint => {
-                return self.count(&Counted::Instruction(place.address));
+                let counted = place.map_or(Counted::Nothing, |it| Counted::Instruction(it.address));
+                return self.count(&counted);
             }
             Means::Uprobe => {
+                let Some(place) = place else { return self.count(&Counted::Nothing) };
                 let (file, offset) = place.file.as_ref().ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::NotFound, "the loader's file is not known")
+                    io::Error::new(io::ErrorKind::NotFound, "no file is mapped there")
                 })?;
                 return self.count(&Counted::Probe { file, offset: *offset });
             }
@@ -80,11 +83,13 @@ impl Alarm {
         if let Bell::Keeper { keeper, breakpoint: same, place: at, .. } = &mut self.bell
             && *same == breakpoint
         {
-            keeper.arm(place.address, place.text)?;
-            *at = Some(place.clone());
+            if let Some(place) = place {
+                keeper.arm(place.address, place.text)?;
+            }
+            *at = place.cloned();
             return Ok(());
         }
-        self.keep(breakpoint, Some(place))
+        self.keep(breakpoint, place)
     }
 
     fn count(&mut self, counted: &Counted<'_>) -> io::Result<()> {
@@ -131,27 +136,28 @@ impl Alarm {
                 let noticed = counters.take();
                 match noticed {
                     _ if noticed.exec => Some(Ring::Exec),
-                    _ if noticed.ran => Some(Ring::News),
+                    _ if noticed.lost => Some(Ring::Unsure),
+                    _ if noticed.times > 0 => Some(Ring::Ran(noticed.times)),
                     _ => None,
                 }
             }
             Bell::Keeper { keeper, breakpoint, place, stopped } => match keeper.take()? {
                 Some(Stop::At { thread }) => {
                     *stopped = Some(thread);
-                    Some(Ring::News)
+                    Some(Ring::Stopped)
                 }
                 Some(Stop::Exec { thread }) => {
                     *stopped = Some(thread);
                     *place = None;
                     Some(Ring::Exec)
                 }
-                Some(Stop::Armed) => Some(Ring::News),
+                Some(Stop::Armed | Stop::Late) => Some(Ring::Unsure),
                 Some(Stop::Exit) => Some(Ring::Exit),
-                Some(Stop::Abandoned) if has_ended(&self.process)? => Some(Ring::Exit),
+                Some(Stop::Abandoned) if ended(&self.process)? => Some(Ring::Exit),
                 Some(Stop::Abandoned) => {
                     let (breakpoint, place) = (*breakpoint, place.take());
                     self.keep(breakpoint, place.as_ref())?;
-                    Some(Ring::News)
+                    Some(Ring::Unsure)
                 }
                 None => None,
             },
@@ -159,7 +165,7 @@ impl Alarm {
         if ring.is_some() {
             return Ok(ring);
         }
-        if has_ended(&self.process)? {
+        if ended(&self.process)? {
             return Ok(Some(Ring::Exit));
         }
         let mut times = [0u8; 8];
@@ -228,7 +234,7 @@ unsafe fn opened(descriptor: i32) -> io::Result<OwnedFd> {
 }
 
 /// Whether a process has ended.
-fn has_ended(process: &OwnedFd) -> io::Result<bool> {
+fn ended(process: &OwnedFd) -> io::Result<bool> {
     let mut ready = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one entry, as is said.
     match unsafe { libc::poll(&mut ready, 1, 0) } {

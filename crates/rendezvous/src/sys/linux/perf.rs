@@ -21,6 +21,8 @@ pub(crate) enum Counted<'a> {
     /// Every time the instruction at this offset of a file runs, by a breakpoint that the kernel
     /// keeps in the page of that file.
     Probe { file: &'a Path, offset: u64 },
+    /// Nothing but that another program is run.
+    Nothing,
 }
 
 /// Counters in every thread of a process, the threads to come included.
@@ -34,10 +36,12 @@ pub(crate) struct Counters {
 /// What the rings held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Noticed {
-    /// The instruction ran.
-    pub(crate) ran: bool,
-    /// A thread has begun to run another program, or it may have: records were lost.
+    /// How often the instruction ran.
+    pub(crate) times: u32,
+    /// A thread has begun to run another program.
     pub(crate) exec: bool,
+    /// Records were lost: anything may have happened.
+    pub(crate) lost: bool,
 }
 
 impl Counters {
@@ -49,11 +53,12 @@ impl Counters {
     pub(crate) fn new(pid: u32, counted: &Counted<'_>) -> io::Result<Self> {
         let path = match counted {
             Counted::Probe { file, .. } => CString::new(file.as_os_str().as_bytes())?,
-            Counted::Instruction(_) => CString::default(),
+            Counted::Instruction(_) | Counted::Nothing => CString::default(),
         };
         let mut attributes = match counted {
             Counted::Instruction(address) => Attributes::breakpoint(*address),
             Counted::Probe { offset, .. } => Attributes::probe(probe_type()?, &path, *offset),
+            Counted::Nothing => Attributes::nothing(),
         };
         let processors = processors()?;
         let mut counters = Self { counters: Vec::new(), rings: Vec::new() };
@@ -193,8 +198,8 @@ impl Ring {
             let miscellaneous = u16::from_ne_bytes([m0, m1]);
             let size = u16::from_ne_bytes([s0, s1]);
             match kind {
-                PERF_RECORD_SAMPLE => noticed.ran = true,
-                PERF_RECORD_LOST => *noticed = Noticed { ran: true, exec: true },
+                PERF_RECORD_SAMPLE => noticed.times = noticed.times.saturating_add(1),
+                PERF_RECORD_LOST => noticed.lost = true,
                 PERF_RECORD_COMM if miscellaneous & PERF_RECORD_MISC_COMM_EXEC != 0 => {
                     noticed.exec = true;
                 }
@@ -270,6 +275,12 @@ impl Attributes {
             length_or_offset: offset,
             ..Self::any()
         }
+    }
+
+    fn nothing() -> Self {
+        const PERF_TYPE_SOFTWARE: u32 = 1;
+        const PERF_COUNT_SW_DUMMY: u64 = 9;
+        Self { kind: PERF_TYPE_SOFTWARE, config: PERF_COUNT_SW_DUMMY, ..Self::any() }
     }
 
     fn any() -> Self {

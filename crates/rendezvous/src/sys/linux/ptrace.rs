@@ -9,8 +9,10 @@
 
 #![allow(unsafe_code, reason = "clone(2) of a process that must not allocate")]
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::ptrace_keeper::{self, Thread};
 use super::ptrace_message::{Message, SIZE};
@@ -20,6 +22,8 @@ use super::ptrace_registers::Text;
 pub(crate) struct Keeper {
     socket: OwnedFd,
     process: libc::pid_t,
+    /// What came while something else was waited for.
+    waiting: VecDeque<Stop>,
 }
 
 /// What kind of breakpoint stops the target.
@@ -40,6 +44,8 @@ pub(crate) enum Stop {
     Exec { thread: i32 },
     /// Every thread will stop at the address that was asked for last.
     Armed,
+    /// A thread went on without having been told to.
+    Late,
     /// The process has ended.
     Exit,
     /// The keeper itself has ended.
@@ -74,7 +80,7 @@ impl Keeper {
             -1 => Err(io::Error::last_os_error()),
             process => {
                 drop(theirs);
-                let mut keeper = Self { socket, process: process as libc::pid_t };
+                let mut keeper = Self { socket, process: process as libc::pid_t, waiting: VecDeque::new() };
                 keeper.expect(Message::ATTACHED)?;
                 Ok(keeper)
             }
@@ -83,8 +89,27 @@ impl Keeper {
 
     /// Has every thread stop at this address, where the text is `original`; takes the place of an
     /// earlier one.
+    ///
+    /// It waits until that is so, but not for ever: the kernel does not stop a thread that waits
+    /// for the child of its `vfork`. Then [`Stop::Armed`] comes when it is so.
     pub(crate) fn arm(&mut self, address: u64, original: Text) -> io::Result<()> {
-        self.send(Message { kind: Message::ARM, value: address, text: original })
+        self.send(Message { kind: Message::ARM, value: address, text: original })?;
+        let until = Instant::now() + PATIENCE;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let mut ready =
+                libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry, as is said.
+            unsafe { libc::poll(&mut ready, 1, left.as_millis() as i32) };
+            match self.next()? {
+                Some(Stop::Armed) => break,
+                Some(stop @ (Stop::Exit | Stop::Abandoned)) => {
+                    self.waiting.push_back(stop);
+                    break;
+                }
+                stop => self.waiting.extend(stop),
+            }
+        }
+        Ok(())
     }
 
     /// Lets a thread go on.
@@ -94,6 +119,13 @@ impl Keeper {
 
     /// The next thing that has happened, if something has.
     pub(crate) fn take(&mut self) -> io::Result<Option<Stop>> {
+        match self.waiting.pop_front() {
+            None => self.next(),
+            stop => Ok(stop),
+        }
+    }
+
+    fn next(&self) -> io::Result<Option<Stop>> {
         match self.receive(libc::MSG_DONTWAIT) {
             Ok(message) => Ok(Some(self.stop(message)?)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -115,6 +147,7 @@ impl Keeper {
             Message::HIT => Ok(Stop::At { thread }),
             Message::EXEC => Ok(Stop::Exec { thread }),
             Message::ARMED => Ok(Stop::Armed),
+            Message::LATE => Ok(Stop::Late),
             Message::EXIT => Ok(Stop::Exit),
             Message::REFUSED => Err(io::Error::from_raw_os_error(thread)),
             kind => Err(io::Error::other(format!("the keeper says {kind}"))),
@@ -175,6 +208,9 @@ impl Drop for Keeper {
         }
     }
 }
+
+/// How long a breakpoint is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Both ends of a connection that keeps messages apart and says when the other end is gone.
 fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {

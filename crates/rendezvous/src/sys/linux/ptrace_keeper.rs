@@ -513,7 +513,11 @@ impl Keeper<'_> {
 
     fn lose_patience(&mut self) {
         let now = now();
-        self.go_on(|it| matches!(it.state, State::Held(until, _) if until <= now));
+        let is_late = |it: &Thread| matches!(it.state, State::Held(until, _) if until <= now);
+        if self.known().iter().any(is_late) {
+            self.go_on(is_late);
+            say(Message::LATE, 0);
+        }
     }
 }
 

@@ -27,6 +27,8 @@ impl Message {
     pub(super) const EXEC: u64 = 6;
     /// The process has ended.
     pub(super) const EXIT: u64 = 7;
+    /// A stopped thread went on because the watcher did not answer.
+    pub(super) const LATE: u64 = 9;
     /// The kernel says no, by this number.
     pub(super) const REFUSED: u64 = 8;
 

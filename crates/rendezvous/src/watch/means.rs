@@ -1,0 +1,149 @@
+//! By what a change is noticed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How a [`Watch`](crate::Watch) notices that the loader has been at work.
+///
+/// All of them read the target's memory, which the system must allow; see
+/// [`ProcessError::Refused`](crate::ProcessError::Refused). What each needs besides differs, and
+/// so does what happens to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Means {
+    /// The kernel counts, by a debug register of the processor, how often the function runs that
+    /// the loader calls at each change (`perf_event_open(2)`).
+    ///
+    /// The target is never stopped and nothing in it is changed. When the watcher ends, in any
+    /// way, the kernel takes the counters away. Since the target goes on meanwhile, a module that
+    /// came and went, or went and came back as it was, between two looks is not seen.
+    ///
+    /// It needs a debug register that is free, `kernel.perf_event_paranoid` of 2 at most or
+    /// `CAP_PERFMON`, and as many descriptors as the target has threads, for each processor.
+    PerfBreakpoint,
+    /// The same by a breakpoint that the kernel itself keeps in the page of the loader's file, for
+    /// machines that have no debug registers to give. It needs `CAP_PERFMON`, as root has.
+    Uprobe,
+    /// A debug register of every thread stops the target in that function (`ptrace(2)`) until the
+    /// lists have been read, so that nothing is missed.
+    ///
+    /// The tracer is a process of its own, which outlives the watcher for as long as it takes to
+    /// put everything back: dropping the watch, a panic and signals, SIGKILL too, leave the target
+    /// as it was. If the tracer itself is killed, the watcher starts another one. Only if both are
+    /// killed does the register stay armed, and the target dies of it at the next change.
+    ///
+    /// It needs a target that nobody else traces, and the right to trace it: Yama's
+    /// `ptrace_scope` of 1 takes that from all but root, though reading is allowed to ancestors.
+    DebugRegister,
+    /// The same by an instruction in the text of the target, in whose place the original is put
+    /// back. Children that the target forks get the original too.
+    Breakpoint,
+    /// The lists are read every so often. What came and went between is not seen, and exec is
+    /// known by the addresses of the new program, which are others unless the system keeps them
+    /// the same.
+    Polling,
+}
+
+impl Means {
+    /// All of them, the best first: that is the order in which they are tried.
+    pub const ALL: [Means; 5] = [
+        Means::PerfBreakpoint,
+        Means::Uprobe,
+        Means::DebugRegister,
+        Means::Breakpoint,
+        Means::Polling,
+    ];
+
+    /// Its name: `perf-breakpoint`, `uprobe`, `debug-register`, `breakpoint`, `polling`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Means::PerfBreakpoint => "perf-breakpoint",
+            Means::Uprobe => "uprobe",
+            Means::DebugRegister => "debug-register",
+            Means::Breakpoint => "breakpoint",
+            Means::Polling => "polling",
+        }
+    }
+
+    /// Whether every change is seen, however fast one follows the other, because the target waits.
+    pub fn is_exact(self) -> bool {
+        matches!(self, Means::DebugRegister | Means::Breakpoint)
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Means {
+    type Err = UnknownMeans;
+
+    fn from_str(name: &str) -> Result<Means, UnknownMeans> {
+        Means::ALL
+            .into_iter()
+            .find(|means| means.as_str() == name)
+            .ok_or_else(|| UnknownMeans(name.to_owned()))
+    }
+}
+
+/// A name that no means has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of perf-breakpoint, uprobe, debug-register, breakpoint and polling")]
+pub struct UnknownMeans(String);
+
+/// Means that the system did not grant.
+#[derive(Debug, thiserror::Error)]
+#[error("{means}: {reason}")]
+pub struct Refused {
+    /// Which.
+    pub means: Means,
+    /// What the system said.
+    pub reason: std::io::Error,
+}
+
+/// How to watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// The means that are tried, one after the other, until one is granted.
+    pub means: Vec<Means>,
+    /// How often the lists are read when [`Means::Polling`] is what is left.
+    pub interval: Duration,
+}
+
+impl Default for WatchOptions {
+    /// All means, the best first; a look every 20 ms where there is nothing better.
+    fn default() -> WatchOptions {
+        WatchOptions { means: Means::ALL.to_vec(), interval: Duration::from_millis(20) }
+    }
+}
+
+/// Where the target is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: u64,
+    /// The bytes there.
+    pub(crate) text: [u8; 8],
+    /// The file that is mapped there, and the place's offset in it.
+    pub(crate) file: Option<(PathBuf, u64)>,
+}
+
+/// What a means has noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ring {
+    /// The target ran through the place so often.
+    Ran(u32),
+    /// The target is stopped at the place.
+    Stopped,
+    /// Something may have been missed.
+    Unsure,
+    /// It runs another program.
+    Exec,
+    /// It has ended.
+    Exit,
+    /// Some time has passed.
+    Time,
+}
