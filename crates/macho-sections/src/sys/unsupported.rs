@@ -1,0 +1,6 @@
+//! Platforms whose loader speaks no Mach-O.
+
+use super::Registry;
+
+/// Nothing is ever loaded.
+pub(super) fn follow(_registry: &'static Registry) {}
