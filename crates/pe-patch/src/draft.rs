@@ -9,6 +9,7 @@ use patch_plan::Plan;
 
 use crate::bytes;
 use crate::checksum;
+use crate::debug::{DebugEntry, DebugKind};
 use crate::dynamic_relocation::dynamic_relocation;
 use crate::header::DirectoryKind;
 use crate::image::Image;
@@ -109,6 +110,13 @@ impl<'image, 'data> Draft<'image, 'data> {
         }
     }
 
+    /// Says that the image is no longer what its inputs make, if it says it is.
+    pub(crate) fn warn_of_repro(&mut self, entries: &[DebugEntry<'_>]) {
+        if entries.iter().any(|entry| matches!(entry.kind, DebugKind::Repro { .. })) {
+            self.warn(Warning::ReproStale);
+        }
+    }
+
     /// Adds what follows from the changes, and checks that they may be made.
     pub(crate) fn finish(mut self, sum: KnownSum) -> Result<Finished, Error> {
         let stored = self.image.stored_checksum();
@@ -124,7 +132,7 @@ impl<'image, 'data> Draft<'image, 'data> {
                     Some(_) => SignatureReport::Kept,
                     None => SignatureReport::Unsigned,
                 },
-                warnings: self.warnings,
+                warnings: Vec::new(),
             });
         }
         let signature = self.strip()?;

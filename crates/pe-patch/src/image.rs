@@ -7,7 +7,8 @@ use object::pe;
 use object::pod;
 
 use crate::bytes;
-use crate::header::{DataDirectory, DirectoryKind, Format, Header, Machine};
+use crate::header::{DataDirectory, DirectoryKind, Header, Machine};
+use crate::load_config::LoadConfig;
 use crate::section::Section;
 use crate::{Error, Structure};
 
@@ -213,23 +214,7 @@ impl<'data> Image<'data> {
     }
 
     fn has_hybrid_metadata(&self) -> bool {
-        let Some(directory) = self.directory(DirectoryKind::LoadConfig) else { return false };
-        let (address, width) = match self.header.format {
-            Format::Pe32Plus => (u64::from(directory.address), 8),
-            Format::Pe32 => return false,
-        };
-        // The structure has grown over the years; its first field says how far.
-        let Some(size) = self.bytes_at(address, 4).and_then(|it| bytes::at(it, 0)) else {
-            return false;
-        };
-        let size: &object::U32<LE> = size;
-        let field = std::mem::offset_of!(pe::ImageLoadConfigDirectory64, chpe_metadata_pointer);
-        let field = field as u64;
-        u64::from(size.get(LE)) >= field.saturating_add(width)
-            && address
-                .checked_add(field)
-                .and_then(|field| self.bytes_at(field, width))
-                .is_some_and(|pointer| pointer.iter().any(|&byte| byte != 0))
+        LoadConfig::of(self).is_some_and(|config| config.hybrid_metadata() != 0)
     }
 }
 

@@ -11,6 +11,7 @@
     )
 )]
 
+mod add;
 mod bytes;
 mod checksum;
 mod codeview;
@@ -21,15 +22,18 @@ mod error;
 mod header;
 mod image;
 mod ladder;
+mod load_config;
 mod occupancy;
 mod options;
 mod path;
 mod pdb_path;
 mod relocation;
+mod remove;
 mod report;
 mod section;
 mod signature;
 
+pub use add::plan_add_codeview;
 pub use checksum::{StoredChecksum, Sum, checksum};
 pub use codeview::{Guid, Identity};
 pub use debug::{DebugDirectory, DebugEntry, DebugKind, Problem};
@@ -39,6 +43,7 @@ pub use image::Image;
 pub use occupancy::Tenant;
 pub use options::{KnownSum, PathForm, PdbPathOptions, Signature, Which};
 pub use pdb_path::plan_pdb_path;
+pub use remove::{Removal, plan_remove_pdb_path};
 pub use report::{
     ChecksumReport, Obstacle, PdbPathPlan, Placed, Report, Rung, SignatureReport, Warning,
 };

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use crate::Error;
 use crate::bytes;
-use crate::debug::{DebugEntry, DebugKind, Problem};
+use crate::debug::{DebugEntry, Problem};
 use crate::draft::Draft;
 use crate::image::Image;
 use crate::ladder::{self, RECORD_ALIGNMENT};
@@ -12,6 +11,7 @@ use crate::occupancy::{Occupancy, Tenant};
 use crate::options::{PathForm, PdbPathOptions, Which};
 use crate::path;
 use crate::report::{Obstacle, PdbPathPlan, Placed, Report, Rung, Warning};
+use crate::{Error, Structure};
 
 /// Plans the edits that give an image another PDB path.
 ///
@@ -127,15 +127,17 @@ fn plan(
         relocate(&mut draft, occupancy, &movers, path, obstacles, &mut placed)?;
     }
     placed.sort_by_key(|placed: &Placed| placed.index);
-    warn(&mut draft, entries, &placed);
+    for placed in placed.iter().filter(|placed| placed.address.is_none()) {
+        draft.warn(Warning::NotInMemory { index: placed.index });
+    }
+    draft.warn_of_repro(entries);
 
     let finished = draft.finish(options.sum)?;
-    let warnings = if finished.plan.is_empty() { Vec::new() } else { finished.warnings };
     let report = Report {
         entries: placed,
         checksum: finished.checksum,
         signature: finished.signature,
-        warnings,
+        warnings: finished.warnings,
     };
     Ok(PdbPathPlan { plan: finished.plan, report })
 }
@@ -155,17 +157,37 @@ impl Home {
     ) -> Option<Home> {
         let entry = sharing.first()?;
         let record = entry.record.clone();
-        let is_ours = |index| sharing.iter().any(|entry| entry.index == index);
         let others = entries.iter().filter(|it| it.record == record);
         let is_cut = entry.is(|problem| matches!(problem, Problem::CutShort { .. }));
-        let is_shared = occupancy
-            .tenant_in(
-                &record,
-                |tenant| matches!(tenant, Tenant::DebugRecord { index } if is_ours(index)),
-            )
-            .is_some();
+        let is_shared = Home::tenant(occupancy, sharing, &record).is_some();
         let is_alone = !is_cut && !is_shared && others.count() == sharing.len();
         is_alone.then_some(Home { record })
+    }
+
+    /// Why an entry's record has no home of its own.
+    pub(crate) fn obstacle(occupancy: &Occupancy, entry: &DebugEntry<'_>) -> Error {
+        match Home::tenant(occupancy, &[entry], &entry.record) {
+            Some((offset, tenant)) => Error::Shared { offset, tenant },
+            None => Error::Malformed {
+                structure: Structure::DebugRecord,
+                at: entry.record.start,
+                what: "the file does not hold all of it",
+                found: entry.size.into(),
+            },
+        }
+    }
+
+    /// The first other structure that has bytes of a record.
+    fn tenant(
+        occupancy: &Occupancy,
+        sharing: &[&DebugEntry<'_>],
+        record: &Range<u64>,
+    ) -> Option<(u64, Tenant)> {
+        let is_ours = |index| sharing.iter().any(|entry| entry.index == index);
+        occupancy.tenant_in(
+            record,
+            |tenant| matches!(tenant, Tenant::DebugRecord { index } if is_ours(index)),
+        )
     }
 }
 
@@ -342,16 +364,6 @@ impl EntryFields {
             }
         }
         Ok(())
-    }
-}
-
-/// What the caller should know of the outcome.
-fn warn(draft: &mut Draft<'_, '_>, entries: &[DebugEntry<'_>], placed: &[Placed]) {
-    for placed in placed.iter().filter(|placed| placed.address.is_none()) {
-        draft.warn(Warning::NotInMemory { index: placed.index });
-    }
-    if entries.iter().any(|entry| matches!(entry.kind, DebugKind::Repro { .. })) {
-        draft.warn(Warning::ReproStale);
     }
 }
 

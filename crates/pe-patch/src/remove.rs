@@ -1,0 +1,117 @@
+//! The plan that takes the PDB path out of an image before it is given away.
+
+use crate::Error;
+use crate::bytes;
+use crate::debug::{DebugDirectory, DebugEntry, ENTRY_SIZE};
+use crate::draft::Draft;
+use crate::header::DirectoryKind;
+use crate::image::Image;
+use crate::occupancy::Occupancy;
+use crate::options::PdbPathOptions;
+use crate::pdb_path::{Home, chosen};
+use crate::report::{PdbPathPlan, Placed, Report, Rung, Warning};
+
+/// What is taken out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Removal {
+    /// The path. GUID and age stay, so that a crash dump still says which build it is of, and a
+    /// debugger looks for a PDB of the image's own name.
+    #[default]
+    Path,
+    /// The record, and its entry of the debug directory: nothing leads to a PDB any more.
+    Entry,
+}
+
+/// Plans the edits that take the PDB path out of an image.
+///
+/// The path's bytes become zeros, all of them up to the record's end. Nothing moves except, for
+/// [`Removal::Entry`], the entries behind the removed one. [`PdbPathOptions::form`] and
+/// [`PdbPathOptions::allow_base_name`] mean nothing here.
+///
+/// # Errors
+///
+/// [`Error::Shared`] where another structure has bytes of the record, else as
+/// [`plan_pdb_path`](crate::plan_pdb_path).
+pub fn plan_remove_pdb_path(
+    image: &Image<'_>,
+    removal: Removal,
+    options: &PdbPathOptions,
+) -> Result<PdbPathPlan, Error> {
+    let directory = image.debug_directory();
+    let entries = &directory.entries;
+    let chosen = chosen(entries, options.entry)?;
+    let occupancy = Occupancy::of(image, entries);
+    let mut draft = Draft::new(image, options.signature);
+    let mut placed: Vec<Placed> = Vec::new();
+    let mut done = Vec::new();
+    for entry in &chosen {
+        placed.push(Placed {
+            index: entry.index,
+            rung: Rung::Record,
+            place: Rung::Record,
+            old_path: entry.path.unwrap_or_default().to_vec(),
+            new_path: Vec::new(),
+            offset: entry.record.start,
+            address: image.offset_to_rva(entry.record.start),
+        });
+        if done.contains(&entry.record) {
+            continue;
+        }
+        done.push(entry.record.clone());
+        let sharing: Vec<&DebugEntry<'_>> =
+            chosen.iter().filter(|it| it.record == entry.record).copied().collect();
+        let is_alone = Home::of(&occupancy, entries, &sharing).is_some();
+        let header = entry.path_offset();
+        let start = match removal {
+            Removal::Path => entry.record.start.saturating_add(header),
+            Removal::Entry => entry.record.start,
+        };
+        match (is_alone, removal) {
+            (true, _) => draft.clear(&(start..entry.record.end))?,
+            (false, Removal::Entry) => {
+                draft.warn(Warning::OldRecordStays { offset: entry.record.start });
+            }
+            (false, Removal::Path) => {
+                return Err(Home::obstacle(&occupancy, entry));
+            }
+        }
+    }
+    if removal == Removal::Entry {
+        close_up(&mut draft, &directory, &chosen)?;
+    }
+    draft.warn_of_repro(entries);
+
+    let finished = draft.finish(options.sum)?;
+    let report = Report {
+        entries: placed,
+        checksum: finished.checksum,
+        signature: finished.signature,
+        warnings: finished.warnings,
+    };
+    Ok(PdbPathPlan { plan: finished.plan, report })
+}
+
+/// Moves the entries up that are left, and shortens the directory.
+fn close_up(
+    draft: &mut Draft<'_, '_>,
+    directory: &DebugDirectory<'_>,
+    removed: &[&DebugEntry<'_>],
+) -> Result<(), Error> {
+    let image = draft.image;
+    let mut left: Vec<u8> = Vec::new();
+    for entry in &directory.entries {
+        if !removed.iter().any(|it| it.index == entry.index) {
+            let bytes = bytes::range(image.data(), entry.offset, ENTRY_SIZE);
+            left.extend_from_slice(bytes.unwrap_or_default());
+        }
+    }
+    let size = left.len() as u64;
+    let old_size = directory.range.end.saturating_sub(directory.range.start);
+    left.resize(usize::try_from(old_size).unwrap_or(left.len()), 0);
+    draft.write(directory.range.start, &left)?;
+    let Some(field) = image.header().directory_offset(DirectoryKind::Debug) else { return Ok(()) };
+    if size == 0 {
+        return draft.write(field, &[0; 8]);
+    }
+    draft.write_u32(field.saturating_add(4), u32::try_from(size).unwrap_or_default())
+}
