@@ -34,6 +34,27 @@ impl LocateError {
     }
 }
 
+/// Why bytes are no core file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CoreError {
+    /// They do not begin with the header of an ELF file.
+    #[error("not an ELF file")]
+    NotElf,
+    /// They are an ELF file of another kind.
+    #[error("an ELF file, but no core file (e_type {kind:#x})")]
+    NotCore {
+        /// `e_type`.
+        kind: u16,
+    },
+    /// The program headers are not in the file.
+    #[error("program headers: {0}")]
+    ProgramHeaders(ReadError),
+    /// No note has the auxiliary vector.
+    #[error("no note has the auxiliary vector")]
+    NoAuxv,
+}
+
 /// Why a walk along the loader's lists ended early, or what it found amiss on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -43,7 +43,7 @@ impl LoadedImage {
         address: u64,
         count: u64,
     ) -> Result<LoadedImage, ReadError> {
-        let segments = read_segments(memory, layout, address, count)?;
+        let segments = read_segments(memory, layout, address, count, MOST_SEGMENTS)?;
         let bias = bias(memory, layout, address, &segments);
         Ok(LoadedImage { layout, bias, segments })
     }
@@ -52,8 +52,7 @@ impl LoadedImage {
     pub(crate) fn by_header<M: Memory + ?Sized>(memory: &M, address: u64) -> Option<LoadedImage> {
         let header = Header::read(memory, address)?;
         let layout = header.layout;
-        let table = layout.add(address, header.phoff);
-        let segments = read_segments(memory, layout, table, header.phnum).ok()?;
+        let segments = header.segments(memory, address, MOST_SEGMENTS).ok()?;
         let first = segments.iter().find(|segment| segment.maps_offset(0))?;
         let bias = layout.subtract(address, first.address.wrapping_sub(first.offset));
         Some(LoadedImage { layout, bias, segments })
@@ -127,7 +126,9 @@ impl Segment {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
     pub(crate) layout: Layout,
+    pub(crate) kind: u16,
     pub(crate) machine: u16,
+    pub(crate) os_abi: u8,
     pub(crate) phoff: u64,
     pub(crate) phnum: u64,
     pub(crate) shoff: u64,
@@ -153,12 +154,33 @@ impl Header {
         let phnum = u64::from(half(44, 56)?);
         Some(Header {
             layout,
+            kind: layout.u16(bytes, 16)?,
             machine: layout.u16(bytes, 18)?,
+            os_abi: *bytes.get(7)?,
             phoff: layout.word(bytes, layout.pick(28, 32))?,
             phnum: if usize::from(entry_size) == segment_size(layout) { phnum } else { 0 },
             shoff: layout.word(bytes, layout.pick(32, 40))?,
             shnum: u64::from(half(48, 60)?),
         })
+    }
+
+    /// The program headers, at most so many, of the image or file that this is the header of.
+    pub(crate) fn segments<M: Memory + ?Sized>(
+        &self,
+        memory: &M,
+        address: u64,
+        most: usize,
+    ) -> Result<Vec<Segment>, ReadError> {
+        let layout = self.layout;
+        let mut count = self.phnum;
+        if count == u64::from(elf::PN_XNUM) && self.shoff != 0 {
+            // Section 0 has the number that does not fit into the header.
+            let place = layout.add(self.shoff, layout.pick(28, 44));
+            let mut bytes = [0; 4];
+            memory.read_exact_at(layout.add(address, place), &mut bytes)?;
+            count = layout.u32(&bytes, 0).map_or(count, u64::from);
+        }
+        read_segments(memory, layout, layout.add(address, self.phoff), count, most)
     }
 }
 
@@ -167,8 +189,9 @@ fn read_segments<M: Memory + ?Sized>(
     layout: Layout,
     address: u64,
     count: u64,
+    most: usize,
 ) -> Result<Vec<Segment>, ReadError> {
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_SEGMENTS);
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(most);
     let size = segment_size(layout);
     let wanted = count.saturating_mul(size);
     let bytes = read_available(memory, address, wanted);

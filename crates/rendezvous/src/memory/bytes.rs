@@ -29,6 +29,13 @@ impl<'data> Bytes<'data> {
         self.regions.iter().map(|region| (region.address, &*region.bytes))
     }
 
+    /// Adds regions to those there are.
+    pub(crate) fn add(&mut self, regions: impl IntoIterator<Item = (u64, &'data [u8])>) {
+        let more: Bytes<'data> = regions.into_iter().collect();
+        self.regions.extend(more.regions);
+        self.regions.sort_by_key(|region| region.address);
+    }
+
     /// The bytes from `address` to the end of the region that has it.
     fn from(&self, address: u64) -> Option<&[u8]> {
         let next = self.regions.partition_point(|region| region.address <= address);

@@ -1,8 +1,18 @@
 //! Linux: another process's memory, and what the kernel tells of it in `/proc`.
 
+mod alarm;
 mod maps;
+mod own;
+mod perf;
 mod process;
+mod ptrace;
+mod ptrace_keeper;
+mod ptrace_message;
+mod ptrace_registers;
+mod ptrace_target;
 mod vm;
 
+pub(crate) use alarm::Alarm;
 pub use maps::ProcessMappings;
+pub(crate) use own::generation;
 pub use process::{FileMemory, Process};

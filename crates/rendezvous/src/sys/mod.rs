@@ -10,4 +10,6 @@ mod unsupported;
 #[cfg(not(target_os = "linux"))]
 use unsupported as platform;
 
+pub(crate) use platform::Alarm;
+pub(crate) use platform::generation;
 pub use platform::{FileMemory, Process, ProcessMappings};

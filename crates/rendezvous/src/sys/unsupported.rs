@@ -1,12 +1,16 @@
 //! Systems whose loaders keep no such lists.
 
 use std::fs::File;
+use std::io;
+use std::time::Duration;
 
 use crate::error::ProcessError;
+use crate::generation::Generation;
 use crate::locate::Location;
 use crate::mapping::{Mapping, Mappings};
 use crate::memory::{Memory, ReadError, Unreadable};
 use crate::startup::Startup;
+use crate::watch::{Means, Place, Ring};
 
 /// A process that runs. This system's loaders keep no lists, so that there is no value of it.
 #[derive(Debug)]
@@ -109,4 +113,40 @@ impl Memory for FileMemory {
     fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         Err(ReadError::new(address, buffer.len(), Unreadable::Unmapped))
     }
+}
+
+/// What rings when modules change. There is no value of it here.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    never: Never,
+}
+
+impl Alarm {
+    pub(crate) fn new(_pid: u32) -> io::Result<Alarm> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn watch(&mut self, _means: Means, _place: Option<&Place>) -> io::Result<()> {
+        match self.never {}
+    }
+
+    pub(crate) fn tick(&self, _every: Duration) -> io::Result<()> {
+        match self.never {}
+    }
+
+    pub(crate) fn take(&mut self) -> io::Result<Option<Ring>> {
+        match self.never {}
+    }
+
+    pub(crate) fn let_go(&mut self) -> io::Result<()> {
+        match self.never {}
+    }
+
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        match self.never {}
+    }
+}
+
+pub(crate) fn generation() -> Generation {
+    Generation::default()
 }
