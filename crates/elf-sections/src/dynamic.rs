@@ -72,6 +72,9 @@ tags! {
     TEXTREL = DT_TEXTREL: "relocations may be in segments that are not writable",
     AUXILIARY = DT_AUXILIARY: "a library whose symbols come before the image's own",
     FILTER = DT_FILTER: "a library whose symbols take the place of the image's own",
+    CONFIG = DT_CONFIG: "the name of a configuration file",
+    DEPAUDIT = DT_DEPAUDIT: "libraries that watch the loading of those that are needed",
+    AUDIT = DT_AUDIT: "libraries that watch the loading of the image",
 }
 
 /// What the loader calls once an image is relocated, or before it is unmapped.

@@ -103,6 +103,28 @@ pub enum Error {
         /// Its name.
         symbol: String,
     },
+    /// A library is to be renamed that the image does not need.
+    #[error("no library {name} is needed")]
+    NotNeeded {
+        /// Its name.
+        name: String,
+    },
+    /// A name has a zero byte, which would end it.
+    #[error("the name {name} has a zero byte in it")]
+    ZeroInName {
+        /// The name, escaped.
+        name: String,
+    },
+    /// A structure cannot grow as far as a change needs.
+    #[error("{structure}: {wanted:#x} wanted, and there is room for {room:#x}")]
+    NoRoom {
+        /// What was to grow.
+        structure: Structure,
+        /// How many bytes, or entries, it would need.
+        wanted: u64,
+        /// How many there is room for.
+        room: u64,
+    },
     /// The image is whole and does not have a table that the request needs.
     #[error("the image has no {structure}")]
     Absent {
@@ -169,6 +191,8 @@ pub enum Structure {
     EntryCode,
     /// The unwinding table's header, `PT_GNU_EH_FRAME`.
     UnwindHeader,
+    /// The note of the build ID.
+    BuildId,
 }
 
 impl fmt::Display for Structure {
@@ -197,6 +221,7 @@ impl fmt::Display for Structure {
             Structure::Finalizers => "finalisers",
             Structure::EntryCode => "entry code",
             Structure::UnwindHeader => "unwinding header",
+            Structure::BuildId => "build ID",
         })
     }
 }

@@ -66,12 +66,14 @@ mod compression;
 mod debug_link;
 mod dynamic;
 mod error;
+pub mod guest;
 mod hash;
 mod header;
 mod image;
 mod layout;
 mod load_copy;
 mod note;
+mod plan;
 #[cfg(feature = "oracle")]
 #[doc(hidden)]
 pub mod oracle;
@@ -94,6 +96,7 @@ pub use header::{Class, Endian, Header, Kind, Machine};
 pub use image::Image;
 pub use load_copy::{LoadCopy, LoadCopyOptions, plan_load_copy};
 pub use note::{Note, Property};
+pub use plan::{Changes, plan_changes};
 pub use relocation::{Relocation, Relocations};
 pub use section::{Section, SectionFlags, SectionKind};
 pub use segment::{Permissions, Segment, SegmentKind};

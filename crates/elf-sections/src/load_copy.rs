@@ -4,8 +4,9 @@ use object::elf;
 use patch_plan::Plan;
 
 use crate::dynamic::{Routines, Tag};
+use crate::plan::{as_global, info_offset};
 use crate::symbol::Binding;
-use crate::{Class, Error, Image, Structure};
+use crate::{Error, Image, Structure};
 
 /// What to change in a copy that is about to be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,18 +129,9 @@ fn unique_symbols(
             .and_then(|address| image.offset_of(address, size))
             .and_then(|offset| offset.checked_add(info_offset(image.header().class)))
             .ok_or(short(image, Structure::DynamicSymbols, address, size))?;
-        let global = elf::SymbolInfo::new(elf::STB_GLOBAL, elf::SymbolInfo(raw.info).st_type());
-        add(&mut copy.plan, offset, &[raw.info], &[global.0])?;
+        add(&mut copy.plan, offset, &[raw.info], &[as_global(raw.info)])?;
     }
     Ok(())
-}
-
-/// Where `st_info` is in a symbol.
-fn info_offset(class: Class) -> u64 {
-    match class {
-        Class::Elf32 => 12,
-        Class::Elf64 => 4,
-    }
 }
 
 /// Replaces the value of the dynamic entry at an offset.

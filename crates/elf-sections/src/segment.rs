@@ -46,6 +46,8 @@ impl Segment {
 pub struct SegmentKind(pub u32);
 
 impl SegmentKind {
+    /// `PT_NULL`: an unused header.
+    pub const NULL: SegmentKind = SegmentKind(elf::PT_NULL.0);
     /// `PT_LOAD`: bytes to be mapped.
     pub const LOAD: SegmentKind = SegmentKind(elf::PT_LOAD.0);
     /// `PT_DYNAMIC`: the dynamic table.

@@ -102,6 +102,15 @@ fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
     Ok((Layout::new(class, endian), endian, os_abi))
 }
 
+/// The header at the start of an image in memory, where no section headers are.
+pub(crate) fn header_in_memory(bytes: &[u8]) -> Option<(Layout, RawHeader)> {
+    let (layout, ..) = ident(Bytes::Whole(bytes)).ok()?;
+    let raw = layout.header(bytes)?;
+    let layout = layout.for_machine(raw.machine);
+    let is_expected = raw.version == 1 && usize::from(raw.phentsize) == layout.segment_size();
+    is_expected.then_some((layout, raw))
+}
+
 fn check_header(raw: &RawHeader, layout: Layout, data: Bytes<'_>) -> Result<(), Error> {
     let rest = data.up_to(16, (layout.header_size() as u64).saturating_sub(16));
     if rest.iter().all(|&byte| byte == 0) {

@@ -48,7 +48,7 @@ impl<'data> Image<'data> {
         let u16_at = |at: u64| self.layout.u16(table.at(at)?);
         let u32_at = |at: u64| self.layout.u32(table.at(at)?);
         // A name and the offset of its field in the table.
-        let mut put = |names: &mut VersionNames, role, index: u16, at: u64| {
+        let put = |names: &mut VersionNames, role, index: u16, at: u64| {
             names.left = names.left.checked_sub(1)?;
             let (name, field) = (u32_at(at)?, table.address.checked_add(at)?);
             names.names.push(VersionName { role, index, name, field });

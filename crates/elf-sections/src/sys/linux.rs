@@ -1,26 +1,33 @@
-//! Linux: the loader's list of images, and the kernel's of mappings.
+//! Linux: the loader's list of images in this process; what is mapped here and elsewhere.
 
 #![allow(unsafe_code, reason = "reads the loader's own structures, which are given as pointers")]
 
+mod maps;
+mod process;
+
 use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
-use std::io;
-use std::ops::Range;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
-use super::module::{FileIdentity, Generation, Mapping, Module, ModuleSegment};
+pub(super) use self::maps::mappings;
+pub(super) use self::process::modules_of;
+use super::module::{Generation, Module, ModuleSegment};
 use crate::layout::Layout;
 use crate::note::{Note, NoteEntries};
 use crate::{Class, Endian, Permissions, SegmentKind};
 
-pub(super) fn modules() -> Vec<Module> {
+/// Every image of the caller's namespace, and the generation of this very list.
+pub(super) fn modules() -> (Vec<Module>, Generation) {
     let mut modules = Vec::new();
+    let mut generation = Generation { loaded: 0, unloaded: 0 };
     each_module(&mut |info| {
+        generation = Generation { loaded: info.dlpi_adds, unloaded: info.dlpi_subs };
         modules.push(module(info));
         Walk::On
     });
-    modules
+    (modules, generation)
 }
 
 /// # Safety
@@ -62,9 +69,9 @@ pub(super) fn generation() -> Generation {
     generation
 }
 
-pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
-    let text = std::fs::read("/proc/self/maps")?;
-    Ok(text.split(|&byte| byte == b'\n').filter_map(mapping).collect())
+/// Whether a path leads to the file of this device and inode.
+pub(super) fn is_file(path: &Path, device: u64, inode: u64) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.dev() == device && file.ino() == inode)
 }
 
 /// The members of the loader's `struct link_map` that it documents.
@@ -175,74 +182,3 @@ fn align(header: &ProgramHeader) -> u64 {
 type ProgramHeader = libc::Elf64_Phdr;
 #[cfg(target_pointer_width = "32")]
 type ProgramHeader = libc::Elf32_Phdr;
-
-/// A line of `/proc/self/maps`, if it is of a file:
-/// `7f6f…000-7f6f…000 r-xp 00001000 fe:01 1234   /path with spaces (deleted)`.
-fn mapping(line: &[u8]) -> Option<Mapping> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let range = addresses(fields.next()?)?;
-    let _permissions = fields.next()?;
-    let _offset = fields.next()?;
-    let device = device(fields.next()?)?;
-    let inode = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    if inode == 0 {
-        return None;
-    }
-    let path = unescape(fields.next().unwrap_or_default().trim_ascii_start());
-    let (path, is_deleted) = match path.strip_suffix(b" (deleted)") {
-        Some(path) => (path.to_vec(), true),
-        None => (path, false),
-    };
-    let path = OsString::from_vec(path);
-    Some(Mapping { range, identity: FileIdentity { device, inode, path, is_deleted } })
-}
-
-fn addresses(field: &[u8]) -> Option<Range<usize>> {
-    let (start, end) = std::str::from_utf8(field).ok()?.split_once('-')?;
-    Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
-}
-
-fn device(field: &[u8]) -> Option<u64> {
-    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
-    let number = |digits| u32::from_str_radix(digits, 16).ok();
-    Some(libc::makedev(number(major)?, number(minor)?))
-}
-
-/// The kernel writes a newline in a path as `\012`, and nothing else in its place.
-fn unescape(path: &[u8]) -> Vec<u8> {
-    let mut unescaped = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, tail)) = rest.split_first() {
-        if let Some(tail) = rest.strip_prefix(b"\\012") {
-            unescaped.push(b'\n');
-            rest = tail;
-        } else {
-            unescaped.push(byte);
-            rest = tail;
-        }
-    }
-    unescaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_maps_line_keeps_spaces_newlines_and_the_deleted_mark() {
-        let line = b"7f00-7fff r--p 00001000 fe:01 1234     /a b\\012c.so (deleted)";
-        let mapping = mapping(line).unwrap();
-        assert_eq!(mapping.range, 0x7f00..0x7fff);
-        assert_eq!(mapping.identity.inode, 1234);
-        assert_eq!(mapping.identity.device, libc::makedev(0xfe, 1));
-        assert_eq!(mapping.identity.path, OsStr::new("/a b\nc.so"));
-        assert!(mapping.identity.is_deleted);
-    }
-
-    #[test]
-    fn anonymous_and_broken_maps_lines_are_left_out() {
-        assert_eq!(mapping(b"7f00-7fff rw-p 00000000 00:00 0   [heap]"), None);
-        assert_eq!(mapping(b""), None);
-        assert_eq!(mapping(b"7f00 rw-p"), None);
-    }
-}

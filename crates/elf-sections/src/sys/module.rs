@@ -3,12 +3,13 @@
 use std::ffi::{OsString, c_void};
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::platform;
+use super::remote::FileState;
 use crate::{Image, Permissions, Section, SegmentKind};
 
-/// An image that is loaded in this process, as it was when it was looked up.
+/// A loaded image, as it was when it was looked up.
 ///
 /// It does not keep the image loaded. What it says stays true for as long as the image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,20 +28,23 @@ pub struct Module {
 impl Module {
     /// From its first mapped byte to its last; empty if nothing is mapped.
     pub fn range(&self) -> Range<usize> {
-        let loads = || self.segments.iter().filter(|segment| segment.kind == SegmentKind::LOAD);
-        let start = loads().map(|segment| segment.range.start).min().unwrap_or(0);
-        let end = loads().map(|segment| segment.range.end).max().unwrap_or(0);
+        let start = self.mapped().map(|range| range.start).min().unwrap_or(0);
+        let end = self.mapped().map(|range| range.end).max().unwrap_or(0);
         start..end
+    }
+
+    /// The addresses of its segments that are mapped.
+    pub fn mapped(&self) -> impl Iterator<Item = Range<usize>> {
+        let loads = self.segments.iter().filter(|segment| segment.kind == SegmentKind::LOAD);
+        loads.map(|segment| segment.range.clone())
     }
 
     /// Whether an address is inside one of its mapped segments.
     pub fn contains(&self, address: usize) -> bool {
-        self.segments
-            .iter()
-            .any(|segment| segment.kind == SegmentKind::LOAD && segment.range.contains(&address))
+        self.mapped().any(|range| range.contains(&address))
     }
 
-    /// Which file it was mapped from, whatever its path leads to by now.
+    /// Which file it was mapped from in this process, whatever its path leads to by now.
     ///
     /// # Errors
     ///
@@ -67,6 +71,16 @@ impl Module {
     pub fn is_file(&self, device: u64, inode: u64) -> io::Result<bool> {
         let identity = self.file_identity()?;
         Ok(identity.device == device && identity.inode == inode)
+    }
+
+    /// What has become of the file that it was mapped from.
+    ///
+    /// # Errors
+    ///
+    /// As [`file_identity`](Module::file_identity), and what reading the file now at its path
+    /// fails with.
+    pub fn file_state(&self) -> io::Result<FileState> {
+        FileState::of(self, &self.file_identity()?, Path::new("/"))
     }
 
     /// Whether `image` has this module's bytes: by build ID if both have one, else by the
@@ -133,17 +147,20 @@ pub struct Generation {
     pub unloaded: u64,
 }
 
-/// A file-backed mapping of this process.
+/// A mapping, mostly of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapping {
     pub(super) range: Range<usize>,
+    /// The offset in the file that it starts at.
+    pub(super) offset: u64,
+    pub(super) is_executable: bool,
     pub(super) identity: FileIdentity,
 }
 
 /// Every image that is loaded in the caller's namespace, in the loader's order; the program comes
 /// first.
 pub fn modules() -> Vec<Module> {
-    platform::modules()
+    platform::modules().0
 }
 
 /// The image that has an address in one of its mapped segments.

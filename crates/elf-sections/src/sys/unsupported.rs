@@ -2,11 +2,21 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::path::Path;
 
 use super::module::{Generation, Mapping, Module};
+use super::remote::RemoteModule;
 
-pub(super) fn modules() -> Vec<Module> {
-    Vec::new()
+pub(super) fn modules() -> (Vec<Module>, Generation) {
+    (Vec::new(), generation())
+}
+
+pub(super) fn modules_of(_process: u32) -> io::Result<Vec<RemoteModule>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn is_file(_path: &Path, _device: u64, _inode: u64) -> bool {
+    false
 }
 
 #[allow(unsafe_code, reason = "the signature is that of the platforms that use the handle")]
