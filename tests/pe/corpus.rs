@@ -1,5 +1,9 @@
 //! Real images, out of the packages that ship them.
 
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use reloader_tests::Package;
 
 /// The packages with PE images in them.
@@ -49,11 +53,32 @@ pub const PACKAGES: [Package; 8] = [
     ),
 ];
 
-#[test]
-fn packages_unpack_to_what_they_ship() {
-    for package in PACKAGES {
-        let Some(root) = package.unpacked() else { continue };
-        assert!(std::fs::read_dir(&root).unwrap().next().is_some(), "{}", root.display());
-        println!("{}", root.display());
+/// The paths of all images in the packages, each image once.
+pub fn images() -> Vec<PathBuf> {
+    let mut images = Vec::new();
+    let mut seen = HashSet::new();
+    for root in PACKAGES.iter().filter_map(Package::unpacked) {
+        let mut found = Vec::new();
+        walk(&root, &mut found);
+        found.sort();
+        images.extend(found.into_iter().filter(|path| {
+            let bytes = fs::read(path).unwrap();
+            // Packages for Windows have libraries for other systems in them too.
+            bytes.starts_with(b"MZ") && seen.insert(bytes)
+        }));
+    }
+    images
+}
+
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|it| EXTENSIONS.iter().any(|known| it == *known)) {
+            found.push(path);
+        }
     }
 }
+
+const EXTENSIONS: [&str; 4] = ["dll", "exe", "node", "pyd"];

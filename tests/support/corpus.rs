@@ -55,6 +55,11 @@ impl Package {
         Self { registry: Registry::Crates, name, version, sha256 }
     }
 
+    /// Its name at its registry.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The directory with what the archive holds: what a wheel installs, npm's `package`, the
     /// crate's root.
     ///

@@ -18,7 +18,7 @@ pub use build::{Build, header_directory};
 pub use corpus::Package;
 pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
-pub use tool::{Tool, missing, tool};
+pub use tool::{Tool, missing, tool, tool_of};
 pub use written::write;
 
 /// The README's examples compile, and those that can run do.

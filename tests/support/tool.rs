@@ -9,11 +9,17 @@ pub struct Tool(pub PathBuf);
 /// Finds a program, or says that the test is skipped for want of it; with `REQUIRE_TOOLS=1` it
 /// fails instead.
 pub fn tool(name: &str) -> Option<Tool> {
+    tool_of(&[name])
+}
+
+/// The same with the first of several names: a tool with its version, and older ones.
+pub fn tool_of(names: &[&str]) -> Option<Tool> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|p| p.is_file());
+    let found = names.iter().find_map(|name| {
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|p| p.is_file())
+    });
     if found.is_none() {
-        missing(&format!("{name} is missing"));
+        missing(&format!("{} is missing", names.join(" or ")));
     }
     found.map(Tool)
 }
