@@ -10,7 +10,7 @@ use crate::draft::Draft;
 use crate::header::DirectoryKind;
 use crate::image::Image;
 use crate::ladder;
-use crate::occupancy::Occupancy;
+use crate::occupancy::Tenant;
 use crate::options::PdbPathOptions;
 use crate::path;
 use crate::report::{PdbPathPlan, Placed, Report};
@@ -53,17 +53,16 @@ pub fn plan_add_codeview(
     let directory_size = old_size.saturating_add(ENTRY_SIZE);
     let wanted = directory_size.saturating_add(record.len() as u64);
 
-    let mut draft = Draft::new(image, options.signature);
-    let occupancy = Occupancy::of(image, &directory.entries);
-    let place = ladder::find(&draft, &occupancy, wanted, None)
+    let mut draft = Draft::new(image, &directory.entries, options.signature);
+    let place = ladder::find(&draft, wanted, None)
         .map_err(|obstacles| Error::NoRoom { wanted, obstacles })?;
     let offset = place.offset.saturating_add(directory_size);
     let address = place.address.saturating_add(directory_size);
     let entry = entry(header.time_date_stamp, record.len(), address, offset);
     let contents = [old, entry.as_slice(), record.as_slice()].concat();
     place.settle(&mut draft, &contents)?;
-    draft.write_u32(field, low(place.address))?;
-    draft.write_u32(field.saturating_add(4), low(directory_size))?;
+    draft.write_u32(Tenant::Headers, field, low(place.address))?;
+    draft.write_u32(Tenant::Headers, field.saturating_add(4), low(directory_size))?;
     draft.warn_of_repro(&directory.entries);
 
     let index = u32::try_from(directory.entries.len()).unwrap_or(u32::MAX);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use object::pe;
 
 pub use problem::Problem;
+pub(crate) use read::repro_hash;
 
 use crate::codeview::{CodeView, Guid};
 use crate::image::Image;

@@ -13,6 +13,7 @@ use crate::debug::{DebugEntry, DebugKind};
 use crate::dynamic_relocation::dynamic_relocation;
 use crate::header::DirectoryKind;
 use crate::image::Image;
+use crate::occupancy::{Occupancy, Tenant};
 use crate::options::{KnownSum, Signature};
 use crate::relocation::{Collision, Touched, base_relocation};
 use crate::report::{ChecksumReport, SignatureReport, Warning};
@@ -23,6 +24,7 @@ use crate::{Error, Structure};
 #[derive(Debug, Clone)]
 pub(crate) struct Draft<'image, 'data> {
     pub(crate) image: &'image Image<'data>,
+    occupancy: Occupancy,
     plan: Plan,
     certificates: Option<Certificates>,
     signature: Signature,
@@ -42,9 +44,14 @@ pub(crate) struct Finished {
 }
 
 impl<'image, 'data> Draft<'image, 'data> {
-    pub(crate) fn new(image: &'image Image<'data>, signature: Signature) -> Draft<'image, 'data> {
+    pub(crate) fn new(
+        image: &'image Image<'data>,
+        entries: &[DebugEntry<'_>],
+        signature: Signature,
+    ) -> Draft<'image, 'data> {
         Draft {
             image,
+            occupancy: Occupancy::of(image, entries),
             plan: Plan::new(),
             certificates: certificates(image),
             signature,
@@ -62,40 +69,48 @@ impl<'image, 'data> Draft<'image, 'data> {
         }
     }
 
-    /// Overwrites bytes. Those that are the same already are not touched.
-    pub(crate) fn write(&mut self, offset: u64, new: &[u8]) -> Result<(), Error> {
+    /// What lies where in the image.
+    pub(crate) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
+    }
+
+    /// Overwrites bytes that belong to `owner` and to nobody else. Those that are the same already
+    /// are not touched.
+    pub(crate) fn write(
+        &mut self,
+        owner: Option<Tenant>,
+        offset: u64,
+        new: &[u8],
+    ) -> Result<(), Error> {
         let (wanted, end) = (new.len() as u64, self.image.end());
-        let structure = Structure::DebugRecord;
+        let structure = Structure::Section;
         let old = bytes::range(self.image.data(), offset, wanted).ok_or(Error::Short {
             structure,
             wanted,
             offset,
             end,
         })?;
-        if old != new {
-            self.plan.edit(offset, old, new)?;
+        if old == new {
+            return Ok(());
         }
+        let range = offset..offset.saturating_add(wanted);
+        if let Some((offset, tenant)) = self.occupancy.tenant_in(&range, owner) {
+            return Err(Error::Shared { offset, tenant });
+        }
+        self.plan.edit(offset, old, new)?;
         Ok(())
     }
 
     /// Overwrites a 32-bit field.
-    pub(crate) fn write_u32(&mut self, offset: u64, new: u32) -> Result<(), Error> {
-        self.write(offset, &new.to_le_bytes())
+    pub(crate) fn write_u32(&mut self, owner: Tenant, offset: u64, new: u32) -> Result<(), Error> {
+        self.write(Some(owner), offset, &new.to_le_bytes())
     }
 
     /// Overwrites a range with zeros.
-    pub(crate) fn clear(&mut self, range: &Range<u64>) -> Result<(), Error> {
-        let size = range.end.saturating_sub(range.start);
-        let old = bytes::range(self.image.data(), range.start, size).ok_or(Error::Short {
-            structure: Structure::DebugRecord,
-            wanted: size,
-            offset: range.start,
-            end: self.image.end(),
-        })?;
-        if old.iter().any(|&byte| byte != 0) {
-            self.plan.edit(range.start, old, vec![0; old.len()])?;
-        }
-        Ok(())
+    pub(crate) fn clear(&mut self, owner: Tenant, range: &Range<u64>) -> Result<(), Error> {
+        let size = range.end.saturating_sub(range.start).min(self.image.end());
+        let zeros = vec![0; usize::try_from(size).unwrap_or_default()];
+        self.write(Some(owner), range.start, &zeros)
     }
 
     /// Appends bytes at [`end`](Draft::end), of which those from `address` on are mapped.
@@ -154,7 +169,7 @@ impl<'image, 'data> Draft<'image, 'data> {
             }
             checksum::after(&self.plan, stored, before, self.image.end())
         };
-        self.write_u32(stored.offset, after)?;
+        self.write_u32(Tenant::Headers, stored.offset, after)?;
         Ok(Finished {
             plan: self.plan,
             checksum: ChecksumReport {
@@ -182,7 +197,7 @@ impl<'image, 'data> Draft<'image, 'data> {
             return Ok(SignatureReport::Unsigned);
         };
         if let Some(field) = self.image.header().directory_offset(DirectoryKind::Security) {
-            self.write(field, &[0; 8])?;
+            self.write(Some(Tenant::Headers), field, &[0; 8])?;
         }
         let report = match certificates {
             Certificates::AtEnd { offset, size } => {
@@ -192,7 +207,8 @@ impl<'image, 'data> Draft<'image, 'data> {
                 return Ok(SignatureReport::Cut { offset, size });
             }
             Certificates::InBetween { offset, size } => {
-                self.clear(&(offset..offset.saturating_add(size)))?;
+                let table = Tenant::Directory(DirectoryKind::Security);
+                self.clear(table, &(offset..offset.saturating_add(size)))?;
                 SignatureReport::Zeroed { offset, size }
             }
             Certificates::Nowhere => SignatureReport::Cleared,

@@ -148,11 +148,12 @@ impl<'data> Image<'data> {
     /// The address of a byte of the file: where it is mapped first. `None` for a byte that no
     /// process sees, such as one of a certificate.
     pub fn offset_to_rva(&self, offset: u64) -> Option<u64> {
-        if let Some(address) = self.nameless().find_map(|section| section.address_of(offset)) {
-            return Some(address);
-        }
-        let (start, left) = self.headers_held(offset)?;
-        (left > 0).then_some(start)
+        let is_there = |address: &u64| self.rva_to_offset(*address) == Some(offset);
+        self.nameless()
+            .filter_map(|section| section.address_of(offset))
+            .take(MOST_MAPPINGS)
+            .find(is_there)
+            .or_else(|| Some(offset).filter(is_there))
     }
 
     /// The offset of an address, and how many bytes of the file are mapped from there on.
@@ -247,6 +248,9 @@ fn sextet(digit: u8) -> Option<u32> {
 pub(crate) const SECTION_HEADER_SIZE: u64 = size_of::<pe::ImageSectionHeader>() as u64;
 
 const SYMBOL_SIZE: u64 = 18;
+
+/// Sections that map one byte are looked at up to this many: linkers map none twice.
+const MOST_MAPPINGS: usize = 16;
 
 /// No tool writes longer ones, and a search for the end of a name must end.
 const LONGEST_NAME: usize = 4096;

@@ -10,7 +10,7 @@ use crate::bytes::{self, align_up};
 use crate::draft::Draft;
 use crate::header::Header;
 use crate::image::SECTION_HEADER_SIZE;
-use crate::occupancy::Occupancy;
+use crate::occupancy::Tenant;
 use crate::report::{Obstacle, Rung, Warning};
 use crate::section::{SECTOR, Section};
 
@@ -23,11 +23,33 @@ pub(crate) struct Place {
     /// Its address.
     pub(crate) address: u64,
     /// Fields of the headers, with their new bytes.
-    fields: Vec<(u64, Vec<u8>)>,
+    fields: Vec<Field>,
     /// Where the file ends afterwards, if bytes are appended.
     new_end: Option<u64>,
     /// The section that holds the bytes, if there was one before.
     section: Option<Section<'static>>,
+}
+
+/// New bytes for a field of the headers.
+#[derive(Debug, Clone)]
+struct Field {
+    /// Whose field it is; `None` for bytes that nobody has yet.
+    owner: Option<Tenant>,
+    offset: u64,
+    new: Vec<u8>,
+}
+
+impl Field {
+    /// A 32-bit field of the NT headers.
+    fn header(offset: u64, value: u64) -> Option<Field> {
+        Some(Field { owner: Some(Tenant::Headers), offset, new: u32_bytes(value)? })
+    }
+
+    /// A 32-bit field of a section's header.
+    fn section(header: &Header, index: u16, inside: u64, value: u64) -> Option<Field> {
+        let offset = section_field(header, index, inside);
+        Some(Field { owner: Some(Tenant::SectionTable), offset, new: u32_bytes(value)? })
+    }
 }
 
 /// Finds the lowest rung with room for `wanted` bytes. `home` is where the old record is.
@@ -37,12 +59,11 @@ pub(crate) struct Place {
 /// What is in the way, rung by rung.
 pub(crate) fn find(
     draft: &Draft<'_, '_>,
-    occupancy: &Occupancy,
     wanted: u64,
     home: Option<u64>,
 ) -> Result<Place, Vec<Obstacle>> {
-    tail(draft, occupancy, wanted, home).or_else(|no_tail| {
-        new_section(draft, occupancy, wanted).or_else(|no_new_section| {
+    tail(draft, wanted, home).or_else(|no_tail| {
+        new_section(draft, wanted).or_else(|no_new_section| {
             last_section(draft, wanted).map_err(|no_last_section| {
                 vec![
                     Obstacle { rung: Rung::Tail, reason: no_tail },
@@ -57,12 +78,12 @@ pub(crate) fn find(
 impl Place {
     /// Puts the bytes there.
     pub(crate) fn settle(&self, draft: &mut Draft<'_, '_>, contents: &[u8]) -> Result<(), Error> {
-        for (offset, new) in &self.fields {
-            draft.write(*offset, new)?;
+        for field in &self.fields {
+            draft.write(field.owner, field.offset, &field.new)?;
         }
         let size = contents.len() as u64;
         match self.new_end {
-            None => draft.write(self.offset, contents)?,
+            None => draft.write(None, self.offset, contents)?,
             Some(new_end) => {
                 let zeros = |from: u64, to: u64| {
                     // At most an alignment's worth, and alignments are checked to be small.
@@ -87,12 +108,7 @@ impl Place {
 }
 
 /// (c) Bytes of a section that the file holds behind its virtual size.
-fn tail(
-    draft: &Draft<'_, '_>,
-    occupancy: &Occupancy,
-    wanted: u64,
-    home: Option<u64>,
-) -> Result<Place, &'static str> {
+fn tail(draft: &Draft<'_, '_>, wanted: u64, home: Option<u64>) -> Result<Place, &'static str> {
     let image = draft.image;
     let lives_in =
         |section: &Section<'_>| home.is_some_and(|home| section.file_range().contains(&home));
@@ -105,16 +121,11 @@ fn tail(
     at_home
         .chain(elsewhere)
         .take(MOST_TAILS)
-        .find_map(|section| tail_of(draft, occupancy, wanted, &section))
+        .find_map(|section| tail_of(draft, wanted, &section))
         .ok_or("no section has that many unused bytes in the file")
 }
 
-fn tail_of(
-    draft: &Draft<'_, '_>,
-    occupancy: &Occupancy,
-    wanted: u64,
-    section: &Section<'_>,
-) -> Option<Place> {
+fn tail_of(draft: &Draft<'_, '_>, wanted: u64, section: &Section<'_>) -> Option<Place> {
     let image = draft.image;
     let header = image.header();
     if section.virtual_size == 0 || !is_mapped_in_place(header, section) {
@@ -131,14 +142,12 @@ fn tail_of(
     }
     // Growing into memory that the next section has would make the image one that never loads.
     let new_end = section.address.checked_add(new_size)?;
-    let is_in_the_way = |other: &Section<'_>| {
-        other.index != section.index
-            && (other.address >= section.address && other.address < new_end
-                || overlaps(&raw_range(other), &range))
-    };
-    if image.nameless().any(|other| is_in_the_way(&other))
+    let shares_file =
+        |other: &Section<'_>| other.index != section.index && overlaps(&raw_range(other), &range);
+    if image.nameless().any(|other| shares_file(&other))
+        || !is_free_memory(draft, section, address..new_end)
         || range.start < header.size_of_headers.into()
-        || occupancy.tenant_in(&range, |_| false).is_some()
+        || draft.occupancy().tenant_in(&range, None).is_some()
     {
         return None;
     }
@@ -147,7 +156,7 @@ fn tail_of(
     if !FILLERS.contains(&filler) || unused.iter().any(|&byte| byte != filler) {
         return None;
     }
-    let mut fields = vec![(field(header, section.index, VIRTUAL_SIZE), u32_bytes(new_size)?)];
+    let mut fields = vec![Field::section(header, section.index, VIRTUAL_SIZE, new_size)?];
     fields.extend(grown_image(header, new_end)?);
     Some(Place {
         rung: Rung::Tail,
@@ -160,17 +169,13 @@ fn tail_of(
 }
 
 /// (d) A section of its own, appended to the file.
-fn new_section(
-    draft: &Draft<'_, '_>,
-    occupancy: &Occupancy,
-    wanted: u64,
-) -> Result<Place, &'static str> {
+fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str> {
     let image = draft.image;
     let header = image.header();
     let alignment = Alignment::of(header).ok_or("the image's alignments make no sense")?;
     let count =
         header.number_of_sections.checked_add(1).ok_or("the section table cannot count more")?;
-    let slot = field(header, header.number_of_sections, 0);
+    let slot = section_field(header, header.number_of_sections, 0);
     let slot = slot..slot.saturating_add(SECTION_HEADER_SIZE);
     if slot.end > header.size_of_headers.into() {
         return Err("the headers have no room for another section's");
@@ -183,7 +188,7 @@ fn new_section(
     if first_raw.is_some_and(|first| slot.end > first) {
         return Err("the first section starts where another header would be");
     }
-    if occupancy.tenant_in(&slot, |_| false).is_some() {
+    if draft.occupancy().tenant_in(&slot, None).is_some() {
         return Err("something lies where another section's header would be");
     }
     let unused = bytes::range(image.data(), slot.start, SECTION_HEADER_SIZE)
@@ -224,13 +229,17 @@ fn new_section(
         .and_then(|end| align_up(end, alignment.memory))
         .ok_or(too_large)?;
     number(new_end)?;
-    let initialized =
-        header.size_of_initialized_data.saturating_add(number(raw_size)?).to_le_bytes();
+    let initialized = u64::from(header.size_of_initialized_data).saturating_add(raw_size);
+    let initialized = initialized.min(u32::MAX.into());
     let fields = vec![
-        (slot.start, pod::bytes_of(&new).to_vec()),
-        (header.number_of_sections_offset(), count.to_le_bytes().to_vec()),
-        (header.size_of_image_offset(), u32_bytes(image_end).ok_or(too_large)?),
-        (header.size_of_initialized_data_offset(), initialized.to_vec()),
+        Field { owner: None, offset: slot.start, new: pod::bytes_of(&new).to_vec() },
+        Field {
+            owner: Some(Tenant::Headers),
+            offset: header.number_of_sections_offset(),
+            new: count.to_le_bytes().to_vec(),
+        },
+        Field::header(header.size_of_image_offset(), image_end).ok_or(too_large)?,
+        Field::header(header.size_of_initialized_data_offset(), initialized).ok_or(too_large)?,
     ];
     Ok(Place {
         rung: Rung::NewSection,
@@ -270,13 +279,17 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
         return Err("the last section has too many zeros that only memory has");
     }
     let new_size = inside.checked_add(wanted).ok_or(too_large)?;
+    let memory = address..address.saturating_add(wanted);
+    if !is_free_memory(draft, &section, memory) {
+        return Err("another section has the memory behind the last one");
+    }
     let raw_size = align_up(new_size, alignment.file).ok_or(too_large)?;
     let new_end = section.offset.checked_add(raw_size).ok_or(too_large)?;
     let image_end = section.address.checked_add(new_size).ok_or(too_large)?;
     u32_bytes(new_end).ok_or(too_large)?;
     let mut fields = vec![
-        (field(header, section.index, VIRTUAL_SIZE), u32_bytes(new_size).ok_or(too_large)?),
-        (field(header, section.index, RAW_SIZE), u32_bytes(raw_size).ok_or(too_large)?),
+        Field::section(header, section.index, VIRTUAL_SIZE, new_size).ok_or(too_large)?,
+        Field::section(header, section.index, RAW_SIZE, raw_size).ok_or(too_large)?,
     ];
     fields.extend(grown_image(header, image_end).ok_or(too_large)?);
     Ok(Place {
@@ -318,13 +331,24 @@ fn memory_end(draft: &Draft<'_, '_>, alignment: &Alignment) -> Option<u64> {
     align_up(last, alignment.memory)
 }
 
+/// Whether no section but the one that grows has any of these addresses, up to the end of the last
+/// page of each.
+fn is_free_memory(draft: &Draft<'_, '_>, grown: &Section<'_>, addresses: Range<u64>) -> bool {
+    let alignment = u64::from(draft.image.header().section_alignment.max(1));
+    let page = addresses.start..align_up(addresses.end, alignment).unwrap_or(u64::MAX);
+    !draft.image.nameless().filter(|other| other.index != grown.index).any(|other| {
+        let end = align_up(other.range().end, alignment).unwrap_or(u64::MAX);
+        overlaps(&(other.address..end), &page)
+    })
+}
+
 /// `SizeOfImage`, if it no longer covers the image.
-fn grown_image(header: &Header, end: u64) -> Option<Option<(u64, Vec<u8>)>> {
+fn grown_image(header: &Header, end: u64) -> Option<Option<Field>> {
     if end <= header.size_of_image.into() {
         return Some(None);
     }
     let size = align_up(end, header.section_alignment.into())?;
-    Some(Some((header.size_of_image_offset(), u32_bytes(size)?)))
+    Some(Some(Field::header(header.size_of_image_offset(), size)?))
 }
 
 /// Whether the file's bytes are where the header says: the loader rounds offsets down, and maps
@@ -346,7 +370,7 @@ fn overlaps(one: &Range<u64>, two: &Range<u64>) -> bool {
 }
 
 /// Where a field of a section's header is.
-fn field(header: &Header, index: u16, inside: u64) -> u64 {
+fn section_field(header: &Header, index: u16, inside: u64) -> u64 {
     u64::from(index)
         .saturating_mul(SECTION_HEADER_SIZE)
         .saturating_add(header.section_table_offset())

@@ -25,13 +25,19 @@ mod ladder;
 mod load_config;
 mod occupancy;
 mod options;
+#[cfg(feature = "pdb")]
+mod pair;
 mod path;
+#[cfg(feature = "pdb")]
+mod pdb;
 mod pdb_path;
 mod relocation;
 mod remove;
 mod report;
+mod repro;
 mod section;
 mod signature;
+mod writable;
 
 pub use add::plan_add_codeview;
 pub use checksum::{StoredChecksum, Sum, checksum};
@@ -42,9 +48,15 @@ pub use header::{DataDirectory, DirectoryKind, Format, Header, Machine};
 pub use image::Image;
 pub use occupancy::Tenant;
 pub use options::{KnownSum, PathForm, PdbPathOptions, Signature, Which};
+#[cfg(feature = "pdb")]
+pub use pair::{Pair, PairError, pair};
+#[cfg(feature = "pdb")]
+pub use pdb::{PdbError, PdbIdentity, PdbMatch, pdb_matches};
 pub use pdb_path::plan_pdb_path;
 pub use remove::{Removal, plan_remove_pdb_path};
 pub use report::{
     ChecksumReport, Obstacle, PdbPathPlan, Placed, Report, Rung, SignatureReport, Warning,
 };
+pub use repro::plan_repro_fix;
 pub use section::{Section, SectionFlags};
+pub use writable::{Excluded, Reason, ThreadLocal, Writable};

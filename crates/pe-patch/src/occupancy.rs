@@ -15,7 +15,9 @@ use crate::image::{Image, SECTION_HEADER_SIZE};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tenant {
-    /// The DOS header, the NT headers or the data directories.
+    /// The two fields of the DOS header that a loader reads.
+    DosHeader,
+    /// The NT headers and the data directories.
     Headers,
     /// The section table.
     SectionTable,
@@ -35,6 +37,7 @@ pub enum Tenant {
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Tenant::DosHeader => f.write_str("DOS header"),
             Tenant::Headers => f.write_str("headers"),
             Tenant::SectionTable => f.write_str("section table"),
             Tenant::Directory(kind) => kind.fmt(f),
@@ -60,7 +63,8 @@ impl Occupancy {
         let directories_end =
             directories.saturating_add(header.directory_count().saturating_mul(8));
         let mut tenants = vec![
-            (0..DOS_HEADER_SIZE, Tenant::Headers),
+            (DOS_MAGIC, Tenant::DosHeader),
+            (DOS_LFANEW, Tenant::DosHeader),
             (header.offset..directories_end, Tenant::Headers),
             (table..table.saturating_add(table_size), Tenant::SectionTable),
             (image.symbol_range(), Tenant::Symbols),
@@ -79,33 +83,49 @@ impl Occupancy {
                 tenants.extend(parts.map(|part| (part, Tenant::ClrPart)));
             }
         }
-        for entry in entries {
-            let tenant = Tenant::DebugRecord { index: entry.index };
-            tenants.push((entry.record.clone(), tenant));
+        for (place, entry) in entries.iter().enumerate() {
+            // Entries of one record are one tenant.
+            let is_known = |it: &DebugEntry<'_>| it.record == entry.record;
+            if !entries.iter().take(place).any(is_known) {
+                let tenant = Tenant::DebugRecord { index: entry.index };
+                tenants.push((entry.record.clone(), tenant));
+            }
         }
         tenants.retain(|(range, _)| !range.is_empty());
         Occupancy { tenants }
     }
 
-    /// The first byte of a range that somebody has, and who; those that `except` names do not
-    /// count.
+    /// The first byte of a range that somebody other than `owner` has, and who.
     pub(crate) fn tenant_in(
         &self,
         range: &Range<u64>,
-        except: impl Fn(Tenant) -> bool,
+        owner: Option<Tenant>,
     ) -> Option<(u64, Tenant)> {
         self.tenants
             .iter()
             .filter(|(taken, tenant)| {
-                taken.start < range.end && range.start < taken.end && !except(*tenant)
+                taken.start < range.end && range.start < taken.end && Some(*tenant) != owner
             })
             .map(|(taken, tenant)| (taken.start.max(range.start), *tenant))
             .min_by_key(|(offset, _)| *offset)
     }
 
-    /// Where the next structure at or behind an offset starts.
-    pub(crate) fn next_start(&self, offset: u64) -> Option<u64> {
-        self.tenants.iter().map(|(taken, _)| taken.start).filter(|&start| start >= offset).min()
+    /// As whose an entry's record is known.
+    pub(crate) fn owner_of(&self, entry: &DebugEntry<'_>) -> Tenant {
+        let is_record = |(range, tenant): &&(Range<u64>, Tenant)| {
+            *range == entry.record && matches!(tenant, Tenant::DebugRecord { .. })
+        };
+        let known = self.tenants.iter().find(is_record).map(|(_, tenant)| *tenant);
+        known.unwrap_or(Tenant::DebugRecord { index: entry.index })
+    }
+
+    /// The next structure that starts at or behind an offset, and where.
+    pub(crate) fn next(&self, offset: u64) -> Option<(u64, Tenant)> {
+        self.tenants
+            .iter()
+            .map(|(taken, tenant)| (taken.start, *tenant))
+            .filter(|(start, _)| *start >= offset)
+            .min_by_key(|(start, _)| *start)
     }
 }
 
@@ -141,4 +161,6 @@ fn clr_parts(image: &Image<'_>, header: DataDirectory) -> impl Iterator<Item = R
         .map(|part| held_part(image, part))
 }
 
-const DOS_HEADER_SIZE: u64 = size_of::<pe::ImageDosHeader>() as u64;
+/// Where the DOS header has its signature, and the offset of the NT headers.
+const DOS_MAGIC: Range<u64> = 0..2;
+const DOS_LFANEW: Range<u64> = 0x3c..0x40;

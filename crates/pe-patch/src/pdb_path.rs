@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::bytes;
 use crate::debug::{DebugEntry, Problem};
 use crate::draft::Draft;
+use crate::header::DirectoryKind;
 use crate::image::Image;
 use crate::ladder::{self, RECORD_ALIGNMENT};
 use crate::occupancy::{Occupancy, Tenant};
@@ -45,8 +46,7 @@ pub fn plan_pdb_path(
     let path = path::formed(new, &options.form)?;
     let entries = image.debug_entries();
     let chosen = chosen(&entries, options.entry)?;
-    let occupancy = Occupancy::of(image, &entries);
-    let outcome = plan(image, &entries, &chosen, &occupancy, &path, options);
+    let outcome = plan(image, &entries, &chosen, &path, options);
     let base_name = path::base_name(&path);
     match outcome {
         Err(Error::NoRoom { .. })
@@ -55,7 +55,7 @@ pub fn plan_pdb_path(
                 && !base_name.is_empty()
                 && base_name.len() < path.len() =>
         {
-            let mut plan = plan(image, &entries, &chosen, &occupancy, base_name, options)?;
+            let mut plan = plan(image, &entries, &chosen, base_name, options)?;
             for placed in &mut plan.report.entries {
                 placed.rung = Rung::BaseName;
             }
@@ -82,15 +82,22 @@ pub(crate) fn chosen<'entries, 'data>(
     }
 }
 
+/// The chosen entries that lead to the same record.
+pub(crate) fn sharing<'entries, 'data>(
+    chosen: &[&'entries DebugEntry<'data>],
+    entry: &DebugEntry<'_>,
+) -> Vec<&'entries DebugEntry<'data>> {
+    chosen.iter().filter(|it| it.record == entry.record).copied().collect()
+}
+
 fn plan(
     image: &Image<'_>,
     entries: &[DebugEntry<'_>],
     chosen: &[&DebugEntry<'_>],
-    occupancy: &Occupancy,
     path: &str,
     options: &PdbPathOptions,
 ) -> Result<PdbPathPlan, Error> {
-    let mut draft = Draft::new(image, options.signature);
+    let mut draft = Draft::new(image, entries, options.signature);
     let mut placed = Vec::new();
     let mut movers: Vec<Mover<'_, '_>> = Vec::new();
     let mut obstacles = Vec::new();
@@ -101,10 +108,9 @@ fn plan(
             continue;
         }
         done.push(entry.record.clone());
-        let sharing: Vec<&DebugEntry<'_>> =
-            chosen.iter().filter(|it| it.record == entry.record).copied().collect();
-        let home = Home::of(occupancy, entries, &sharing);
-        match home.as_ref().and_then(|home| in_place(image, entry, home, occupancy, path)) {
+        let sharing = sharing(chosen, entry);
+        let home = Home::of(draft.occupancy(), entries, &sharing);
+        match home.as_ref().and_then(|home| in_place(&draft, entry, home, path)) {
             Some((rung, size)) => {
                 rewrite(&mut draft, entry, &sharing, path, size)?;
                 for entry in sharing {
@@ -124,7 +130,7 @@ fn plan(
     }
     if !movers.is_empty() {
         obstacles.dedup();
-        relocate(&mut draft, occupancy, &movers, path, obstacles, &mut placed)?;
+        relocate(&mut draft, &movers, path, obstacles, &mut placed)?;
     }
     placed.sort_by_key(|placed: &Placed| placed.index);
     for placed in placed.iter().filter(|placed| placed.address.is_none()) {
@@ -159,44 +165,30 @@ impl Home {
         let record = entry.record.clone();
         let others = entries.iter().filter(|it| it.record == record);
         let is_cut = entry.is(|problem| matches!(problem, Problem::CutShort { .. }));
-        let is_shared = Home::tenant(occupancy, sharing, &record).is_some();
+        let is_shared = occupancy.tenant_in(&record, Some(occupancy.owner_of(entry))).is_some();
         let is_alone = !is_cut && !is_shared && others.count() == sharing.len();
         is_alone.then_some(Home { record })
     }
 
     /// Why an entry's record has no home of its own.
     pub(crate) fn obstacle(occupancy: &Occupancy, entry: &DebugEntry<'_>) -> Error {
-        match Home::tenant(occupancy, &[entry], &entry.record) {
+        match occupancy.tenant_in(&entry.record, Some(occupancy.owner_of(entry))) {
             Some((offset, tenant)) => Error::Shared { offset, tenant },
             None => Error::Malformed {
                 structure: Structure::DebugRecord,
                 at: entry.record.start,
-                what: "the file does not hold all of it",
+                what: "the file does not hold all of it, or another entry leads there too",
                 found: entry.size.into(),
             },
         }
-    }
-
-    /// The first other structure that has bytes of a record.
-    fn tenant(
-        occupancy: &Occupancy,
-        sharing: &[&DebugEntry<'_>],
-        record: &Range<u64>,
-    ) -> Option<(u64, Tenant)> {
-        let is_ours = |index| sharing.iter().any(|entry| entry.index == index);
-        occupancy.tenant_in(
-            record,
-            |tenant| matches!(tenant, Tenant::DebugRecord { index } if is_ours(index)),
-        )
     }
 }
 
 /// The rung on which a record can stay where it is, and its size then.
 fn in_place(
-    image: &Image<'_>,
+    draft: &Draft<'_, '_>,
     entry: &DebugEntry<'_>,
     home: &Home,
-    occupancy: &Occupancy,
     path: &str,
 ) -> Option<(Rung, u64)> {
     let wanted = path.len() as u64;
@@ -204,17 +196,23 @@ fn in_place(
         return Some((Rung::Record, entry.size.into()));
     }
     let size = entry.path_offset().checked_add(wanted)?.checked_add(1)?;
-    let gap = gap_behind(image, home, occupancy)?;
+    let gap = gap_behind(draft, home)?;
     let room = gap.end.checked_sub(home.record.start)?;
     (size <= room).then_some((Rung::Gap, size))
 }
 
 /// The zeros between a record and the next structure, if they are what alignment leaves.
-fn gap_behind(image: &Image<'_>, home: &Home, occupancy: &Occupancy) -> Option<Range<u64>> {
+fn gap_behind(draft: &Draft<'_, '_>, home: &Home) -> Option<Range<u64>> {
     let start = home.record.end;
-    let end = occupancy.next_start(start)?;
+    let (end, next) = draft.occupancy().next(start)?;
     let length = end.checked_sub(start)?;
-    let behind = bytes::range(image.data(), start, length).filter(|_| length < WIDEST_GAP)?;
+    // A constant that happens to be zero has no header that would name it: only what aligns the
+    // next word, or lies between two records, is surely nobody's.
+    let widest = match next {
+        Tenant::DebugRecord { .. } => WIDEST_GAP,
+        _ => RECORD_ALIGNMENT,
+    };
+    let behind = bytes::range(draft.image.data(), start, length).filter(|_| length < widest)?;
     behind.iter().all(|&byte| byte == 0).then_some(start..end)
 }
 
@@ -232,7 +230,8 @@ fn rewrite(
     let room = usize::try_from(end.saturating_sub(start)).unwrap_or_default();
     let mut bytes = path.as_bytes().to_vec();
     bytes.resize(room, 0);
-    draft.write(start, &bytes)?;
+    let owner = draft.occupancy().owner_of(entry);
+    draft.write(Some(owner), start, &bytes)?;
     if let Some(Problem::AfterTerminator { .. }) =
         entry.problems.iter().find(|it| matches!(it, Problem::AfterTerminator { .. }))
     {
@@ -243,6 +242,7 @@ fn rewrite(
         let mut place = EntryFields::of(entry);
         place.size = u32::try_from(size).unwrap_or(entry.size);
         if entry.is(|problem| matches!(problem, Problem::Disagree { .. })) {
+            // Where no address leads there, readers of the file still find it.
             let address = draft.image.offset_to_rva(entry.record.start).unwrap_or_default();
             place.address = u32::try_from(address).unwrap_or_default();
             place.pointer = u32::try_from(entry.record.start).unwrap_or_default();
@@ -275,7 +275,6 @@ struct Mover<'entries, 'data> {
 /// Gives records a new place, all of them one.
 fn relocate(
     draft: &mut Draft<'_, '_>,
-    occupancy: &Occupancy,
     movers: &[Mover<'_, '_>],
     path: &str,
     mut obstacles: Vec<Obstacle>,
@@ -296,7 +295,7 @@ fn relocate(
     }
     let wanted = contents.len() as u64;
     let home = movers.first().and_then(|mover| Some(mover.sharing.first()?.record.start));
-    let place = ladder::find(draft, occupancy, wanted, home).map_err(|more| {
+    let place = ladder::find(draft, wanted, home).map_err(|more| {
         obstacles.extend(more);
         Error::NoRoom { wanted, obstacles }
     })?;
@@ -326,7 +325,7 @@ fn relocate(
         }
         let Some(entry) = mover.sharing.first() else { continue };
         if mover.is_alone {
-            draft.clear(&entry.record)?;
+            draft.clear(draft.occupancy().owner_of(entry), &entry.record)?;
         } else {
             draft.warn(Warning::OldRecordStays { offset: entry.record.start });
         }
@@ -358,9 +357,10 @@ impl EntryFields {
             (ADDRESS_OF_RAW_DATA, entry.address, self.address),
             (POINTER_TO_RAW_DATA, entry.pointer, self.pointer),
         ];
+        let owner = Tenant::Directory(DirectoryKind::Debug);
         for (inside, old, new) in fields {
             if old != new {
-                draft.write_u32(entry.offset.saturating_add(inside), new)?;
+                draft.write_u32(owner, entry.offset.saturating_add(inside), new)?;
             }
         }
         Ok(())

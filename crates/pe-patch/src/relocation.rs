@@ -125,7 +125,7 @@ pub(crate) fn reach(page: u64) -> Range<u64> {
 }
 
 /// How many bytes a base relocation of a type changes; `None` for padding.
-fn base_width(kind: u16) -> Option<u64> {
+pub(crate) fn base_width(kind: u16) -> Option<u64> {
     match pe::BaseRelocationType(kind) {
         pe::IMAGE_REL_BASED_ABSOLUTE => None,
         pe::IMAGE_REL_BASED_HIGH | pe::IMAGE_REL_BASED_LOW | pe::IMAGE_REL_BASED_HIGHADJ => Some(2),

@@ -6,9 +6,9 @@ use crate::debug::{DebugDirectory, DebugEntry, ENTRY_SIZE};
 use crate::draft::Draft;
 use crate::header::DirectoryKind;
 use crate::image::Image;
-use crate::occupancy::Occupancy;
+use crate::occupancy::Tenant;
 use crate::options::PdbPathOptions;
-use crate::pdb_path::{Home, chosen};
+use crate::pdb_path::{Home, chosen, sharing};
 use crate::report::{PdbPathPlan, Placed, Report, Rung, Warning};
 
 /// What is taken out.
@@ -40,8 +40,7 @@ pub fn plan_remove_pdb_path(
     let directory = image.debug_directory();
     let entries = &directory.entries;
     let chosen = chosen(entries, options.entry)?;
-    let occupancy = Occupancy::of(image, entries);
-    let mut draft = Draft::new(image, options.signature);
+    let mut draft = Draft::new(image, entries, options.signature);
     let mut placed: Vec<Placed> = Vec::new();
     let mut done = Vec::new();
     for entry in &chosen {
@@ -58,21 +57,21 @@ pub fn plan_remove_pdb_path(
             continue;
         }
         done.push(entry.record.clone());
-        let sharing: Vec<&DebugEntry<'_>> =
-            chosen.iter().filter(|it| it.record == entry.record).copied().collect();
-        let is_alone = Home::of(&occupancy, entries, &sharing).is_some();
+        let sharing = sharing(&chosen, entry);
+        let is_alone = Home::of(draft.occupancy(), entries, &sharing).is_some();
+        let owner = draft.occupancy().owner_of(entry);
         let header = entry.path_offset();
         let start = match removal {
             Removal::Path => entry.record.start.saturating_add(header),
             Removal::Entry => entry.record.start,
         };
         match (is_alone, removal) {
-            (true, _) => draft.clear(&(start..entry.record.end))?,
+            (true, _) => draft.clear(owner, &(start..entry.record.end))?,
             (false, Removal::Entry) => {
                 draft.warn(Warning::OldRecordStays { offset: entry.record.start });
             }
             (false, Removal::Path) => {
-                return Err(Home::obstacle(&occupancy, entry));
+                return Err(Home::obstacle(draft.occupancy(), entry));
             }
         }
     }
@@ -108,10 +107,12 @@ fn close_up(
     let size = left.len() as u64;
     let old_size = directory.range.end.saturating_sub(directory.range.start);
     left.resize(usize::try_from(old_size).unwrap_or(left.len()), 0);
-    draft.write(directory.range.start, &left)?;
+    let owner = Tenant::Directory(DirectoryKind::Debug);
+    draft.write(Some(owner), directory.range.start, &left)?;
     let Some(field) = image.header().directory_offset(DirectoryKind::Debug) else { return Ok(()) };
     if size == 0 {
-        return draft.write(field, &[0; 8]);
+        return draft.write(Some(Tenant::Headers), field, &[0; 8]);
     }
-    draft.write_u32(field.saturating_add(4), u32::try_from(size).unwrap_or_default())
+    let size = u32::try_from(size).unwrap_or_default();
+    draft.write_u32(Tenant::Headers, field.saturating_add(4), size)
 }

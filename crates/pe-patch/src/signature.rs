@@ -1,5 +1,7 @@
 //! Authenticode: where the certificate table is, and what may be done to it.
 
+use std::ops::Range;
+
 use crate::header::DirectoryKind;
 use crate::image::Image;
 
@@ -32,6 +34,16 @@ pub(crate) fn certificates(image: &Image<'_>) -> Option<Certificates> {
 }
 
 impl Image<'_> {
+    /// Where the certificate table is, if it is one.
+    pub(crate) fn certificate_table(&self) -> Option<Range<u64>> {
+        match certificates(self)? {
+            Certificates::AtEnd { offset, size } | Certificates::InBetween { offset, size } => {
+                Some(offset..offset.saturating_add(size))
+            }
+            Certificates::Nowhere => None,
+        }
+    }
+
     /// Whether the image has a certificate table, or says so.
     pub fn is_signed(&self) -> bool {
         self.directory(DirectoryKind::Security).is_some()
