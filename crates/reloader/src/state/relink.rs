@@ -160,7 +160,13 @@ impl<'a> Relinker<'a> {
             return;
         }
         let owned = Owned::by(self.others, self.target, self.heap.limit());
-        for Change { at, address, origin, name } in changes {
+        for Change { at, inverse, address, origin, name } in changes {
+            // What was found in memory that was free, or about to be, may have been replaced since:
+            // the search itself allocates.
+            let mut found = [0; WORD];
+            if !sys::read(at, &mut found) || usize::from_ne_bytes(found) != !inverse {
+                continue;
+            }
             if owned.as_ref().is_some_and(|owned| !owned.has(at))
                 && sys::write(at, &address.to_ne_bytes())
             {
@@ -199,7 +205,7 @@ impl<'a> Relinker<'a> {
                     && (self.depth == 1 || described.as_ref().is_some_and(Target::is_vtable)) =>
             {
                 let (origin, name) = (origin.number(), name(at));
-                self.changes.push(Change { at, address, origin, name });
+                self.changes.push(Change { at, inverse: !word, address, origin, name });
             }
             Some(address) if self.depth == 0 && sys::write(at, &address.to_ne_bytes()) => {
                 self.reach.translated += 1;
@@ -226,6 +232,8 @@ impl<'a> Relinker<'a> {
 /// A word on the heap that is to lead to the new version.
 struct Change {
     at: usize,
+    /// What it was when it was found, all bits inverted: the search must not find it here.
+    inverse: usize,
     address: usize,
     origin: u32,
     name: String,
