@@ -76,8 +76,7 @@ impl LoadedImage {
         let loads = || self.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD.0);
         let start = loads().map(|load| load.address).min()?;
         let end = loads().map(|load| load.address.saturating_add(load.memory_size)).max()?;
-        let start = self.layout.add(self.bias, start.wrapping_sub(start % PAGE_U64));
-        let end = self.layout.add(self.bias, end);
+        let (start, end) = (self.layout.add(self.bias, start), self.layout.add(self.bias, end));
         (start < end).then_some(start..end)
     }
 
@@ -140,6 +139,20 @@ impl Header {
         let mut bytes = [0; 64];
         let length = memory.read_up_to(address, &mut bytes);
         Header::parse(bytes.get(..length)?)
+    }
+
+    /// The header of the image whose program headers are at `table`: right before them, or at the
+    /// start of their page.
+    pub(crate) fn before<M: Memory + ?Sized>(
+        memory: &M,
+        layout: Layout,
+        table: u64,
+    ) -> Option<Header> {
+        let page = table.wrapping_sub(table % PAGE_U64);
+        [layout.subtract(table, layout.pick(52, 64)), page].into_iter().find_map(|address| {
+            let header = Header::read(memory, address)?;
+            (layout.add(address, header.phoff) == table).then_some(header)
+        })
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Header> {
@@ -213,15 +226,8 @@ fn bias<M: Memory + ?Sized>(memory: &M, layout: Layout, table: u64, segments: &[
     }
     // Without PT_PHDR, as in most static programs: the table's offset in the file, which the
     // header says, lies in a segment that was mapped with it.
-    let page = table.wrapping_sub(table % PAGE_U64);
-    let header_size = layout.pick(52, 64);
-    let offset = [layout.subtract(table, header_size), page]
-        .into_iter()
-        .find_map(|address| {
-            let header = Header::read(memory, address)?;
-            (layout.add(address, header.phoff) == table).then_some(header.phoff)
-        })
-        .unwrap_or(header_size);
+    let header = Header::before(memory, layout, table);
+    let offset = header.map_or(layout.pick(52, 64), |header| header.phoff);
     let load = segments.iter().find(|segment| segment.maps_offset(offset));
     load.map_or(0, |load| {
         let unbiased = load.address.wrapping_add(offset.wrapping_sub(load.offset));

@@ -30,6 +30,9 @@ mod core_file;
 mod generation;
 mod thread_storage;
 mod error;
+#[cfg(feature = "oracle")]
+#[doc(hidden)]
+pub mod oracle;
 mod sys;
 mod watch;
 

@@ -119,6 +119,13 @@ impl NodeLayout {
         }
     }
 
+    /// The places of next and previous.
+    #[cfg(feature = "oracle")]
+    pub(crate) fn link_places(self) -> [usize; 2] {
+        let [_, _, _, next, previous] = self.places();
+        [next, previous]
+    }
+
     pub(crate) fn read<M: Memory + ?Sized>(
         self,
         memory: &M,

@@ -9,7 +9,7 @@ use crate::error::LocateError;
 use crate::image::{Entry, Header, LoadedImage};
 use crate::layout::Layout;
 use crate::list::{Head, NodeLayout};
-use crate::memory::{Memory, PAGE_U64};
+use crate::memory::Memory;
 use crate::module::Role;
 use crate::startup::{Startup, System};
 use crate::symbols::{dynamic_symbol, file_symbol};
@@ -128,8 +128,10 @@ impl Rendezvous {
         {
             return Ok(search.executed_loader().found(r_debug, Way::ExecutedLoaderSymbol, entry));
         }
-        let file = executable.ok_or(LocateError::Static)?;
-        let at = |name| file_symbol(file, name).map(|value: u64| layout.add(program.bias, value));
+        let at = |name| {
+            let value = file_symbol(executable?, name)?;
+            Some(layout.add(program.bias, value))
+        };
         match at(b"_r_debug") {
             Some(r_debug) => {
                 let wait_at = at(b"_dl_debug_state").unwrap_or(entry);
@@ -254,8 +256,8 @@ fn node_layout<M: Memory + ?Sized>(memory: &M, startup: &Startup, table: u64) ->
     if startup.system != System::FreeBsd {
         return NodeLayout::SystemV;
     }
-    let page = table.wrapping_sub(table % PAGE_U64);
-    let is_mips = Header::read(memory, page).is_some_and(|header| header.machine == elf::EM_MIPS.0);
+    let header = Header::before(memory, startup.layout, table);
+    let is_mips = header.is_some_and(|header| header.machine == elf::EM_MIPS.0);
     match startup.auxv.freebsd_release {
         Some(release) if release >= 1_300_000 => NodeLayout::FreeBsd13(is_mips),
         _ if is_mips => NodeLayout::OldMipsBsd,

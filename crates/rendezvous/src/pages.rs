@@ -131,7 +131,8 @@ impl Read {
         // A list whose nodes were allocated one after another is read further ahead each time.
         let page = address.wrapping_sub(address % PAGE_U64);
         let is_near = page >= self.last_end && page.wrapping_sub(self.last_end) <= MOST_AHEAD_U64;
-        self.ahead = if is_near { self.ahead.saturating_mul(2).min(MOST_AHEAD) } else { PAGE };
+        let twice = self.ahead.saturating_mul(2).clamp(PAGE, MOST_AHEAD);
+        self.ahead = if is_near { twice } else { PAGE };
         for start in [page, address] {
             let mut bytes = vec![0; self.room(start)];
             let length = memory.read_up_to(start, &mut bytes);

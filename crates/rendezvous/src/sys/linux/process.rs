@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::maps::ProcessMappings;
 use super::vm;
@@ -58,9 +60,7 @@ impl Process {
     ///
     /// If there is none, or it has ended, or may not be read.
     pub fn open(pid: u32) -> Result<Process, ProcessError> {
-        let auxv =
-            std::fs::read(proc_path(pid, "auxv")).map_err(|error| failed(pid, "auxv", error))?;
-        let startup = Startup::from_auxv(&auxv).ok_or(ProcessError::NoMemory { pid })?;
+        let startup = startup(pid)?;
         let process = Process { pid, startup, by_file: AtomicBool::new(false) };
         let table = process.startup.auxv.phdr.unwrap_or_default();
         match process.read_exact_at(table, &mut [0]) {
@@ -206,6 +206,23 @@ impl Memory for FileMemory {
     }
 }
 
+/// What the kernel told a process: nothing if it has no memory, and nothing yet for a moment while
+/// it begins to execute a program.
+fn startup(pid: u32) -> Result<Startup, ProcessError> {
+    for _ in 0..MOST_LOOKS {
+        let auxv =
+            std::fs::read(proc_path(pid, "auxv")).map_err(|error| failed(pid, "auxv", error))?;
+        if let Some(startup) = Startup::from_auxv(&auxv) {
+            return Ok(startup);
+        }
+        if auxv.is_empty() {
+            break;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    Err(ProcessError::NoMemory { pid })
+}
+
 fn proc_path(pid: u32, name: &str) -> String {
     format!("/proc/{pid}/{name}")
 }
@@ -223,6 +240,10 @@ fn reason(error: &io::Error) -> Unreadable {
 
 fn failed(pid: u32, name: &str, error: io::Error) -> ProcessError {
     match reason(&error) {
+        // Of one that has ended and is not waited for, the entry is left.
+        Unreadable::Gone if Path::new(&format!("/proc/{pid}")).exists() => {
+            ProcessError::NoMemory { pid }
+        }
         Unreadable::Gone => ProcessError::NoProcess { pid },
         Unreadable::Refused => refused(pid),
         _ => ProcessError::System {
@@ -246,3 +267,8 @@ fn refused(pid: u32) -> ProcessError {
     };
     ProcessError::Refused { pid, refusal }
 }
+
+/// A second together: nothing takes as long as that between the old program's end and the new
+/// one's beginning.
+const MOST_LOOKS: u32 = 10_000;
+const BETWEEN_LOOKS: Duration = Duration::from_micros(100);
