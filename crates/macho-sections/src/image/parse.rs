@@ -77,7 +77,7 @@ fn command<'data>(
         let what = "no room for it among the load commands";
         return Err(Error::malformed(structure, offset, what, rest.len() as u64));
     };
-    if size == 0 && kind.0 == 0 {
+    if size == 0 && rest.iter().all(|&byte| byte == 0) {
         return Err(Error::ZeroFilled { structure, offset });
     }
     if size < SMALLEST {
