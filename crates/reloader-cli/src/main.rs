@@ -7,6 +7,7 @@
 
 mod demo;
 mod palette;
+mod pdb_path;
 mod record;
 mod report;
 mod run;
@@ -29,12 +30,14 @@ struct Arguments {
 enum Command {
     Run(run::Run),
     Demo(demo::Demo),
+    PdbPath(pdb_path::PdbPath),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(run) => run.execute(),
         Command::Demo(demo) => demo.execute(),
+        Command::PdbPath(pdb_path) => pdb_path.execute(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

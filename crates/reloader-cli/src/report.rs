@@ -132,6 +132,17 @@ impl Output {
     }
 }
 
+/// Prints a report of a program that runs nothing else: no guest prints in between, and whoever
+/// has closed the output does not want to read it.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match write_flushed(&mut io::stdout().lock(), &format!("{text}\n")) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to the standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Says why the program failed.
 pub fn complain(error: &anyhow::Error) {
     say(Palette::of(&io::stderr()).bad, &format!("{error:#}"));

@@ -138,7 +138,7 @@ fn an_output_that_is_no_terminal_has_no_escape_bytes() {
 }
 
 /// Both sides of a new terminal.
-fn terminal() -> (OwnedFd, File) {
+pub fn terminal() -> (OwnedFd, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -148,7 +148,7 @@ fn terminal() -> (OwnedFd, File) {
 }
 
 /// What was written to a terminal until its other side was closed, which reads as an error.
-fn all_of(terminal: OwnedFd) -> String {
+pub fn all_of(terminal: OwnedFd) -> String {
     let mut terminal = File::from(terminal);
     let mut bytes = Vec::new();
     let mut some = [0; 1024];

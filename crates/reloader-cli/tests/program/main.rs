@@ -7,8 +7,12 @@ mod ending;
 mod events;
 /// Libraries in C, built by the tests.
 mod guest;
+/// Windows images, made byte by byte.
+mod image;
 /// Options of `run` that change what happens.
 mod options;
+/// `reloader pdb-path`.
+mod pdb_path;
 /// The program under way.
 mod session;
 /// `reloader demo`.
