@@ -17,25 +17,29 @@ impl Module {
         M: Memory + ?Sized,
         T: Mappings + ?Sized,
     {
-        self.file = mappings.mapping_at(self.dynamic).and_then(|mapping| mapping.file);
+        self.file = mappings.mapping_at(self.anchor).and_then(|mapping| mapping.file);
         // Headers and notes are most often on the image's first page.
         let pages = Pages::new(memory);
         self.build_id = self.image(&pages, mappings).and_then(|image| build_id(&pages, &image));
     }
 
-    /// The module's image in memory: that whose dynamic table is the module's.
+    /// The module's image in memory: that whose dynamic table is the module's, or that has no
+    /// table and is where the module is.
     fn image<M: Memory + ?Sized, T: Mappings + ?Sized>(
         &self,
         memory: &M,
         mappings: &T,
     ) -> Option<LoadedImage> {
-        let is_it = |image: &LoadedImage| image.dynamic() == Some(self.dynamic);
+        let is_it = |image: &LoadedImage| match image.dynamic() {
+            Some(dynamic) => dynamic == self.dynamic,
+            None => image.range().is_some_and(|range| range.contains(&self.anchor)),
+        };
         // The bias is the image's first address if its own addresses begin at 0, as they do in
         // all but prelinked ones and programs with fixed addresses.
         if let Some(image) = LoadedImage::by_header(memory, self.bias).filter(is_it) {
             return Some(image);
         }
-        let mut mapping = mappings.mapping_at(self.dynamic)?;
+        let mut mapping = mappings.mapping_at(self.anchor)?;
         let file = mapping.file.clone()?;
         for _ in 0..MOST_MAPPINGS {
             if mapping.offset == 0

@@ -100,6 +100,7 @@ impl Rendezvous {
             memory,
             startup,
             landmarks: Landmarks {
+                program_headers: table,
                 program: program.dynamic(),
                 loader: loader.as_ref().and_then(LoadedImage::dynamic),
                 kernel: auxv
@@ -179,6 +180,8 @@ impl<M: Memory + ?Sized> Search<'_, M> {
 /// Addresses by which images are known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Landmarks {
+    /// Where the program headers of what was executed are.
+    pub(crate) program_headers: u64,
     /// Where the dynamic tables of program and loader are.
     program: Option<u64>,
     loader: Option<u64>,

@@ -13,7 +13,7 @@ pub struct Module {
     pub link_map: u64,
     /// `l_addr`: what was added to the image's own addresses.
     pub bias: u64,
-    /// `l_ld`: the address of its dynamic table.
+    /// `l_ld`: the address of its dynamic table; 0 for a static program, which has none.
     pub dynamic: u64,
     /// `l_name`: what the loader calls it. Empty for most programs; relative where it was opened
     /// so; what the file was called then, whatever it is called now. `None` where a core file does
@@ -31,6 +31,9 @@ pub struct Module {
     ///
     /// [`Snapshot::resolve`]: crate::Snapshot::resolve
     pub build_id: Option<Vec<u8>>,
+    /// An address that is in the image whatever else is: that of its dynamic table, or of the
+    /// program headers of a program that has none.
+    pub(crate) anchor: u64,
 }
 
 impl Module {

@@ -5,7 +5,7 @@ use crate::list::{Head, MOST_MODULES, Node, State, Walk, heads};
 use crate::locate::Rendezvous;
 use crate::mapping::Mappings;
 use crate::memory::Memory;
-use crate::module::Module;
+use crate::module::{Module, Role};
 use crate::pages::Pages;
 
 /// What a loader's lists said.
@@ -291,13 +291,18 @@ impl Rendezvous {
         node: Node,
         name: Option<Vec<u8>>,
     ) -> Module {
+        let role = self.landmarks.role(node.dynamic, namespace == 0 && is_first);
         Module {
             namespace: u32::try_from(namespace).unwrap_or(u32::MAX),
             link_map: node.address,
             bias: node.bias,
             dynamic: node.dynamic,
             name,
-            role: self.landmarks.role(node.dynamic, namespace == 0 && is_first),
+            role,
+            anchor: match role {
+                Role::Program if node.dynamic == 0 => self.landmarks.program_headers,
+                _ => node.dynamic,
+            },
             file: None,
             build_id: None,
         }

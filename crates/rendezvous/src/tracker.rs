@@ -146,29 +146,30 @@ impl Tracker {
     /// A module is the same as one before if it has the same [`identity`](Module::identity), as
     /// far as both are known; what was found out about its file before is kept.
     pub fn update(&mut self, mut snapshot: Snapshot) {
-        let mut known: HashMap<_, Module> = std::mem::replace(&mut self.snapshot, Snapshot::EMPTY)
-            .namespaces
-            .into_iter()
-            .flat_map(|namespace| namespace.modules)
-            .map(|module| (place(&module), module))
+        let mut before: Vec<Option<Module>> =
+            std::mem::replace(&mut self.snapshot, Snapshot::EMPTY)
+                .namespaces
+                .into_iter()
+                .flat_map(|namespace| namespace.modules.into_iter().map(Some))
+                .collect();
+        let known: HashMap<_, usize> = before
+            .iter()
+            .enumerate()
+            .filter_map(|(index, module)| Some((place(module.as_ref()?), index)))
             .collect();
         self.added.clear();
         for module in snapshot.modules_mut() {
-            match known.remove(&place(module)) {
-                Some(before) if is_same(&before, module) => {
-                    module.file = module.file.take().or(before.file);
-                    module.build_id = module.build_id.take().or(before.build_id);
+            let known = known.get(&place(module)).and_then(|&index| before.get_mut(index));
+            let same = known.and_then(|known| known.take_if(|known| is_same(known, module)));
+            match same {
+                Some(known) => {
+                    module.file = module.file.take().or(known.file);
+                    module.build_id = module.build_id.take().or(known.build_id);
                 }
-                before => {
-                    if let Some(before) = before {
-                        known.insert(place(&before), before);
-                    }
-                    self.added.push(module.clone());
-                }
+                None => self.added.push(module.clone()),
             }
         }
-        self.removed = known.into_values().collect();
-        self.removed.sort_by_key(|module| (module.namespace, module.link_map));
+        self.removed = before.into_iter().flatten().collect();
         self.states = snapshot.namespaces.iter().map(|namespace| namespace.head.state).collect();
         self.snapshot = snapshot;
         self.is_behind = false;
