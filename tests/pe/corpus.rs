@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use reloader_tests::Package;
 
 /// The packages with PE images in them.
-pub const PACKAGES: [Package; 8] = [
+pub const PACKAGES: [Package; 9] = [
     Package::wheel(
         "debugpy",
         "1.8.22",
@@ -45,6 +45,12 @@ pub const PACKAGES: [Package; 8] = [
         "@rollup/rollup-win32-ia32-msvc",
         "4.67.4",
         "3d053a51686bc91f1cef0ac4e2a0a0b8dffc3eb5075752faa68c3508b7dcec88",
+    ),
+    // C++/CLI: native and .NET code in one image.
+    Package::npm(
+        "edge-js",
+        "26.1.0",
+        "411bafe66d7a067e2d695b1f10d764f4717e3f0fff7d80b8c5b587b3abb60688",
     ),
     Package::crates(
         "pelite",

@@ -6,12 +6,16 @@ mod corpus;
 mod made;
 /// A .NET metadata reader.
 mod metadata;
+/// Images with their PDBs.
+mod pairs;
 /// New paths for every image.
 mod paths;
 /// An independent reader of PE images.
 mod reader;
 /// What is read, against other readers.
 mod reading;
+/// Records taken out and added.
+mod records;
 /// What still loads and runs.
 mod running;
 /// Other readers.

@@ -94,7 +94,7 @@ fn patched(image: &Path, path: &str, directory: &Path) -> (PathBuf, Rung) {
 }
 
 /// What `symbols.exe` says of an image.
-fn run(wine: &Wine, program: &Path, image: &Path) -> String {
+pub fn run(wine: &Wine, program: &Path, image: &Path) -> String {
     let output = wine.run(program, [windows_path(image)]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}: {output:?}", image.display());
@@ -102,7 +102,7 @@ fn run(wine: &Wine, program: &Path, image: &Path) -> String {
 }
 
 /// `symbols.exe`, built once.
-fn symbols() -> Option<&'static Path> {
+pub fn symbols() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         let gcc = tool("x86_64-w64-mingw32-gcc")?;
