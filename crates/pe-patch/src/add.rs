@@ -36,7 +36,7 @@ pub fn plan_add_codeview(
 ) -> Result<PdbPathPlan, Error> {
     let path = path::formed(new, &options.form)?;
     let directory = image.debug_directory();
-    if let Some(entry) = directory.entries.iter().find(|entry| entry.has_path()) {
+    if let Some(entry) = directory.entries.iter().find(|entry| entry.codeview().is_some()) {
         return Err(Error::HasCodeView { index: entry.index });
     }
     let header = image.header();

@@ -8,7 +8,7 @@ use object::{U16, U32, pe, pod};
 use crate::Error;
 use crate::bytes::{self, align_up};
 use crate::draft::Draft;
-use crate::header::Header;
+use crate::header::{DirectoryKind, Header};
 use crate::image::SECTION_HEADER_SIZE;
 use crate::occupancy::Tenant;
 use crate::report::{Obstacle, Rung, Warning};
@@ -224,6 +224,9 @@ fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str
         number_of_linenumbers: U16::new(LE, 0),
         characteristics: U32::new(LE, pe::IMAGE_SCN_CNT_INITIALIZED_DATA | pe::IMAGE_SCN_MEM_READ),
     };
+    if is_claimed(draft, &(address..address.saturating_add(raw_size))) {
+        return Err("a data directory claims the addresses behind the image");
+    }
     let image_end = address
         .checked_add(wanted)
         .and_then(|end| align_up(end, alignment.memory))
@@ -263,6 +266,7 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
     if !section.flags.is_readable() {
         return Err("the last section cannot be read");
     }
+    check_end(draft)?;
     let raw_end = section.offset.saturating_add(section.file_size);
     if section.offset == 0 || raw_end != draft.end() {
         return Err("the last section does not end where the file does");
@@ -280,6 +284,9 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
     }
     let new_size = inside.checked_add(wanted).ok_or(too_large)?;
     let memory = address..address.saturating_add(wanted);
+    if is_claimed(draft, &memory) {
+        return Err("a data directory claims the addresses behind the last section");
+    }
     if !is_free_memory(draft, &section, memory) {
         return Err("another section has the memory behind the last one");
     }
@@ -300,6 +307,15 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
         new_end: Some(new_end),
         section: Some(section.unnamed()),
     })
+}
+
+/// Bytes may be appended unless they would become part of a section that is cut short.
+fn check_end(draft: &Draft<'_, '_>) -> Result<(), &'static str> {
+    let is_cut = |section: Section<'_>| raw_range(&section).end > draft.end();
+    if draft.image.nameless().any(is_cut) {
+        return Err("a section's bytes reach beyond the end of the file");
+    }
+    Ok(())
 }
 
 /// The alignments of an image that can be built on.
@@ -339,6 +355,15 @@ fn is_free_memory(draft: &Draft<'_, '_>, grown: &Section<'_>, addresses: Range<u
     !draft.image.nameless().filter(|other| other.index != grown.index).any(|other| {
         let end = align_up(other.range().end, alignment).unwrap_or(u64::MAX);
         overlaps(&(other.address..end), &page)
+    })
+}
+
+/// Whether a data directory speaks of one of these addresses, which the file does not hold yet.
+fn is_claimed(draft: &Draft<'_, '_>, addresses: &Range<u64>) -> bool {
+    let kinds = DirectoryKind::ALL.into_iter().filter(|kind| *kind != DirectoryKind::Security);
+    kinds.filter_map(|kind| draft.image.directory(kind)).any(|directory| {
+        let start = u64::from(directory.address);
+        overlaps(&(start..start.saturating_add(directory.size.into())), addresses)
     })
 }
 

@@ -25,6 +25,9 @@ mod ladder;
 mod load_config;
 mod occupancy;
 mod options;
+#[cfg(feature = "oracle")]
+#[doc(hidden)]
+pub mod oracle;
 #[cfg(feature = "pdb")]
 mod pair;
 mod path;

@@ -117,6 +117,12 @@ fn plan(
                     placed.push(placed_in_place(image, entry, rung, path));
                 }
             }
+            // It could not be changed where it is, and need not be.
+            None if has_already(entry, path) => {
+                for entry in sharing {
+                    placed.push(placed_in_place(image, entry, Rung::Record, path));
+                }
+            }
             None => {
                 let obstacle = |rung, reason| Obstacle { rung, reason };
                 obstacles.push(match home {
@@ -182,6 +188,13 @@ impl Home {
             },
         }
     }
+}
+
+/// Whether every reader of an entry finds this path already.
+fn has_already(entry: &DebugEntry<'_>, path: &str) -> bool {
+    let misleads =
+        |problem: &Problem| matches!(problem, Problem::Disagree { .. } | Problem::NoTerminator);
+    entry.path == Some(path.as_bytes()) && !entry.is(misleads)
 }
 
 /// The rung on which a record can stay where it is, and its size then.
