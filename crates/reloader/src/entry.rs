@@ -9,6 +9,10 @@ use crash_guard::{Fault, Guard};
 
 use crate::contract::{Context, Main, Operation};
 
+mod context;
+
+pub(crate) use context::Shared;
+
 /// How guest code is called: with which deadline, and whose code it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {

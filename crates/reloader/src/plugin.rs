@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crash_guard::{Fault, Installed};
 
 use crate::builder::{Builder, EventCallback, Options};
 use crate::contract::{Context, FailureCode, Operation};
-use crate::entry::Caller;
+use crate::entry::{Caller, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Refusal};
 use crate::machine::{Action, Machine, Outcome, Request};
@@ -42,8 +42,7 @@ pub struct Plugin {
     spare: Option<Spare>,
     /// The copy of a retired version, for the next one.
     spare_copy: Option<Staged>,
-    /// Shared with the guest, at an address that stays.
-    context: Box<Context>,
+    context: Shared,
     caller: Caller,
     notice: Notice,
     stage: Arc<Stage>,
@@ -140,14 +139,7 @@ impl Plugin {
             lingering: Vec::new(),
             spare: None,
             spare_copy: None,
-            context: Box::new(Context {
-                host: AtomicPtr::default(),
-                userdata: AtomicPtr::default(),
-                version: 0,
-                failure: FailureCode::NONE,
-                next_version: 1,
-                last_working_version: 0,
-            }),
+            context: Shared::new(),
             caller: Caller::new(options.deadline),
             stage,
             seen: None,
@@ -201,6 +193,16 @@ impl Plugin {
         self.notice.look();
     }
 
+    /// Looks at the file itself: where it is another than the last one looked at, the next step
+    /// finds that out, whatever has been noticed.
+    ///
+    /// This is one `stat` of the file, and one of each library that was found beside it.
+    pub fn look(&mut self) {
+        if self.has_changed() {
+            self.check();
+        }
+    }
+
     /// Goes back to a version of the history, with the state that it was left with.
     ///
     /// # Errors
@@ -227,6 +229,11 @@ impl Plugin {
         self.machine.current()
     }
 
+    /// Whether that version is loaded: the next step runs it without loading it again.
+    pub fn is_running(&self) -> bool {
+        self.machine.running().is_some()
+    }
+
     /// The versions that can be gone back to, oldest first.
     pub fn history(&self) -> Vec<u32> {
         self.machine.history().collect()
@@ -247,9 +254,37 @@ impl Plugin {
         &self.context
     }
 
+    /// The same, to be changed: the failure that a host has taken note of, for example.
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// Gives the plugin a context of the host's, used from now on instead of its own, or its own
+    /// again with null. What stands in it is not changed by that.
+    ///
+    /// # Safety
+    /// The context must stay valid until another one is lent or the plugin is gone, and nobody may
+    /// hold a reference to it while a method of the plugin runs.
+    #[inline]
+    #[allow(unsafe_code, reason = "forwards the caller's promise")]
+    pub unsafe fn lend_context(&mut self, context: *mut Context) {
+        // SAFETY: as the caller promises.
+        unsafe { self.context.lend(context) };
+    }
+
     /// Gives the guest a pointer of the host's, which it finds in each call from now on.
     pub fn set_userdata(&mut self, userdata: *mut std::ffi::c_void) {
         self.context.userdata.store(userdata, Ordering::Relaxed);
+    }
+
+    /// Where the private directory with the copies is made from now on.
+    ///
+    /// # Errors
+    /// When it cannot be made there; then it stays where it was.
+    pub fn set_temp_dir(&mut self, directory: impl AsRef<Path>) -> Result<(), Error> {
+        self.stage = Stage::below(directory.as_ref())?;
+        self.spare_copy = None;
+        Ok(())
     }
 
     /// The state of the running version as a value.
@@ -272,7 +307,20 @@ impl Plugin {
     ///
     /// Dropping the plugin does the same.
     pub fn close(mut self) {
-        self.shut();
+        self.shut_down();
+    }
+
+    /// The same for a plugin that is borrowed. Nothing runs any more with the steps that follow.
+    pub fn shut_down(&mut self) {
+        if self.closed {
+            return;
+        }
+        let version = self.machine.current().or(self.called);
+        let action = self.machine.begin(Request::Close);
+        let outcome = self.perform(action);
+        self.closed = outcome == Outcome::Closed;
+        self.tell(Event::Closed { version, steps: self.steps });
+        self.tell_all();
     }
 
     fn current(&self) -> Result<&Version, Error> {
@@ -316,14 +364,17 @@ impl Plugin {
     /// Asks the file itself whether it is another than the last one looked at.
     fn is_new_build(&mut self) -> bool {
         let told = self.notice.looking();
-        let Ok(metadata) = std::fs::metadata(&self.path) else {
-            // Gone for the moment; its return is news.
-            return false;
-        };
-        // Something else may be in its place for the moment.
-        metadata.is_file()
-            && (self.seen != Some(sys::identity(&metadata))
-                || self.retry.as_ref().is_some_and(|retry| told || retry.is_due()))
+        let retried = || self.retry.as_ref().is_some_and(|retry| told || retry.is_due());
+        // Gone for the moment: its return is news.
+        std::fs::metadata(&self.path).is_ok_and(|metadata| {
+            // Something else may be in its place for the moment.
+            metadata.is_file() && (self.seen != Some(sys::identity(&metadata)) || retried())
+        })
+    }
+
+    fn has_changed(&self) -> bool {
+        std::fs::metadata(&self.path)
+            .is_ok_and(|metadata| self.seen != Some(sys::identity(&metadata)))
     }
 
     fn tell(&mut self, event: Event) {
@@ -337,23 +388,11 @@ impl Plugin {
             }
         }
     }
-
-    fn shut(&mut self) {
-        if self.closed {
-            return;
-        }
-        let version = self.machine.current().or(self.called);
-        let action = self.machine.begin(Request::Close);
-        let outcome = self.perform(action);
-        self.closed = outcome == Outcome::Closed;
-        self.tell(Event::Closed { version, steps: self.steps });
-        self.tell_all();
-    }
 }
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        self.shut();
+        self.shut_down();
     }
 }
 
