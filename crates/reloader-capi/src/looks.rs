@@ -1,0 +1,84 @@
+//! When a file is looked at although nothing was noticed.
+
+use std::time::{Duration, Instant};
+
+/// How many looks can be afforded just now.
+///
+/// The system's notification of a change comes some time after the change. A host that has just
+/// written the build, and one that runs on a machine with much else to do, gets the new build with
+/// the very next call as long as each call looks at the file. A look costs a hundred times what the
+/// call does, so it is rationed: there is one for each [`PAUSE`] that passes, and up to [`MOST`]
+/// are saved. A host that calls less often than that always looks; one that calls all the time
+/// relies on the notification, and the looks cost it next to nothing.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    left: u32,
+    /// Calls since the clock was asked, while there are none left.
+    calls: u32,
+    last: Instant,
+}
+
+const PAUSE: Duration = Duration::from_micros(200);
+const MOST: u32 = 1000;
+/// How many calls may go by between two questions to the clock.
+const CALLS: u32 = 128;
+
+impl Looks {
+    pub(crate) fn new() -> Self {
+        Self { left: MOST, calls: 0, last: Instant::now() }
+    }
+
+    /// Whether there is a look left, which then is taken.
+    #[inline]
+    pub(crate) fn take(&mut self) -> bool {
+        if self.left == 0 {
+            self.calls += 1;
+            if self.calls < CALLS {
+                return false;
+            }
+        }
+        self.take_slowly()
+    }
+
+    fn take_slowly(&mut self) -> bool {
+        self.calls = 0;
+        self.earn(self.last.elapsed());
+        let some = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        some
+    }
+
+    fn earn(&mut self, passed: Duration) {
+        let earned = passed.as_micros() / PAUSE.as_micros();
+        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
+        self.last += PAUSE.saturating_mul(earned);
+        self.left = self.left.saturating_add(earned).min(MOST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_earned_by_time_and_saved_up_to_a_limit() {
+        let mut looks = Looks::new();
+        looks.left = 0;
+        looks.earn(PAUSE / 2);
+        assert_eq!(looks.left, 0);
+        looks.earn(PAUSE * 3);
+        assert_eq!(looks.left, 3);
+        looks.earn(PAUSE * MOST * 2);
+        assert_eq!(looks.left, MOST);
+    }
+
+    #[test]
+    fn a_host_that_calls_all_the_time_seldom_looks() {
+        let mut looks = Looks::new();
+        let start = Instant::now();
+        let calls = 1_000_000;
+        let taken = (0..calls).filter(|_| looks.take()).count() as u128;
+        let earned = start.elapsed().as_micros() / PAUSE.as_micros();
+        assert!(taken <= u128::from(MOST) + earned + 1, "{taken} looks, {earned} earned");
+    }
+}
