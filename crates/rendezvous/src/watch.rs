@@ -4,23 +4,25 @@ mod error;
 mod ledger;
 mod means;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 pub use error::WatchError;
 pub use means::{Means, Refused, UnknownMeans, WatchOptions};
 
-pub(crate) use means::{Place, Ring};
+pub(crate) use means::Place;
 
 use crate::error::{LocateError, ProcessError};
-use crate::list::State;
+use crate::list::{Head, State};
 use crate::locate::{Location, Rendezvous};
 use crate::mapping::Mappings;
 use crate::memory::Memory;
-use crate::module::{Identity, Module};
-use crate::snapshot::{Consistency, Extension, Snapshot};
-use crate::sys::{Alarm, Process};
-use ledger::{Ledger, Need};
+use crate::module::Module;
+use crate::snapshot::Consistency;
+use crate::sys::{Alarm, Process, Ring};
+use crate::tracker::Tracker;
+use ledger::Ledger;
 
 /// Watches what a process loads and unloads, by the best means that the system grants.
 ///
@@ -64,14 +66,15 @@ pub struct Watch {
     refused: Vec<Refused>,
     /// `None` while the loader has not run, and where there is none.
     rendezvous: Option<Rendezvous>,
-    /// As of the last reading.
-    known: Option<Snapshot>,
+    tracker: Tracker,
     ledger: Ledger,
     events: VecDeque<Event>,
     /// How long to wait until the next look at a program that is being started.
     patience: Duration,
     /// When everything was read last, and how long that took.
     reading: (Instant, Duration),
+    /// Whether it is known that the program has no loader.
+    has_no_loader: bool,
     has_ended: bool,
 }
 
@@ -107,11 +110,12 @@ impl Watch {
             means: Means::Polling,
             refused: Vec::new(),
             rendezvous: None,
-            known: None,
+            tracker: Tracker::new(),
             ledger: Ledger::default(),
             events: VecDeque::new(),
             patience: SOON,
             reading: (Instant::now(), Duration::ZERO),
+            has_no_loader: false,
             has_ended: false,
         };
         watch.begin()?;
@@ -138,7 +142,7 @@ impl Watch {
     /// The modules as of the events that have been read from the process; none while its loader
     /// has not run.
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
-        self.known.iter().flat_map(Snapshot::modules)
+        self.tracker.snapshot().modules()
     }
 
     /// The next event, if there is one already.
@@ -172,9 +176,9 @@ impl Watch {
         let gone_on = self.alarm.let_go().map_err(WatchError::system("letting the target go on"));
         match seen {
             // A process that has gone is not one that cannot be read.
-            Err(WatchError::Process(ProcessError::NoProcess { .. } | ProcessError::NoMemory { .. })) => {
-                self.soon()
-            }
+            Err(WatchError::Process(
+                ProcessError::NoProcess { .. } | ProcessError::NoMemory { .. },
+            )) => self.soon(),
             seen => seen.and(gone_on),
         }
     }
@@ -191,14 +195,7 @@ impl Watch {
                 self.ledger.ran(times);
                 self.look()
             }
-            Ring::Stopped => {
-                if let Some(rendezvous) = &self.rendezvous
-                    && let Ok(heads) = rendezvous.heads(&self.process)
-                {
-                    self.ledger.stopped(heads.iter().map(|head| head.state));
-                }
-                self.look()
-            }
+            Ring::Stopped => self.look(),
             Ring::Unsure => {
                 self.ledger.missed();
                 self.look_anew()
@@ -227,8 +224,9 @@ impl Watch {
     fn exec(&mut self) -> Result<(), WatchError> {
         self.events.push_back(Event::Exec);
         self.rendezvous = None;
-        self.known = None;
+        self.tracker = Tracker::new();
         self.ledger = Ledger::default();
+        self.has_no_loader = false;
         self.patience = SOON;
         self.begin()
     }
@@ -245,44 +243,191 @@ impl Watch {
         self.look()
     }
 
-    /// Reads the lists, if the loader has any, and is not at work on them.
+    /// Reads of the lists what has to be read, if the loader has any and is not at work on them.
     fn look(&mut self) -> Result<(), WatchError> {
         let Some(rendezvous) = self.rendezvous.clone() else { return self.seek() };
+        if !self.ledger.is_unsure() {
+            let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
+            // It will say when it is done; until then nothing is whole.
+            if !self.means.is_exact() && !is_settled(&heads) {
+                return self.at_rest();
+            }
+            if self.tracker.advance(&rendezvous, &self.process).is_err() {
+                self.ledger.missed();
+                return self.soon();
+            }
+            self.tell()?;
+            if self.ledger.explained_by(self.tracker.added().len()) {
+                return self.at_rest();
+            }
+        }
+        self.look_at_everything(&rendezvous)
+    }
+
+    fn look_at_everything(&mut self, rendezvous: &Rendezvous) -> Result<(), WatchError> {
+        self.ledger.missed();
         let began = Instant::now();
-        let heads = match rendezvous.heads(&self.process) {
-            Ok(heads) => heads,
-            Err(_) => return self.soon(),
-        };
-        // It will say when it is done.
-        if heads.iter().any(|head| head.state != State::Consistent) {
-            return self.again();
+        let mut snapshot = rendezvous.snapshot(&self.process);
+        match (snapshot.consistency, snapshot.problem) {
+            (Consistency::Consistent, None) => {}
+            (Consistency::Consistent, Some(problem)) => return Err(WatchError::Lists(problem)),
+            // It will say when it is done, or it does not hold still.
+            _ => return self.soon(),
         }
-        if self.ledger.need() == Need::Ends
-            && let Some(known) = &mut self.known
-            && let Extension::Added(added) = rendezvous.extend(&self.process, known)
-            && self.ledger.found(added)
-        {
-            return if added == 0 { Ok(()) } else { self.tell_of_new() };
+        // Another file can have been loaded where one was.
+        let mappings = self.process.mappings()?;
+        for module in snapshot.modules_mut() {
+            module.file = mappings.mapping_at(module.dynamic).and_then(|mapping| mapping.file);
         }
-        let snapshot = rendezvous.snapshot(&self.process);
-        if snapshot.consistency != Consistency::Consistent || snapshot.problem.is_some() {
-            self.ledger.missed();
-            return self.soon();
-        }
-        self.compare(snapshot)?;
+        self.tracker.update(snapshot);
+        self.tell()?;
         self.ledger.settled();
         self.reading = (began, began.elapsed());
-        self.patience = SOON;
-        self.again()
+        self.at_rest()
     }
 
-    /// Tells of the modules whose files have not been looked for: they are the new ones.
-    fn tell_of_new(&mut self) -> Result<(), WatchError> {
+    /// Tells what the last look has changed.
+    fn tell(&mut self) -> Result<(), WatchError> {
+        self.events.extend(self.tracker.removed().iter().cloned().map(Event::Removed));
+        if !self.tracker.added().is_empty() {
+            self.tracker.resolve(&self.process, &self.process.mappings()?);
+            self.events.extend(self.tracker.added().iter().cloned().map(Event::Added));
+        }
         Ok(())
     }
 
-    /// Finds the lists, and has changes of them noticed.
+    /// Finds the lists, and has changes of them noticed before it reads them.
     fn seek(&mut self) -> Result<(), WatchError> {
-        Ok(())
+        if self.has_no_loader {
+            return self.at_rest();
+        }
+        match self.locate()? {
+            Some(Location::NotYet { wait_at }) => {
+                self.arm(Some(wait_at))?;
+                // It may have got there while nobody was looking.
+                if let Some(Location::Found(rendezvous)) = self.locate()? {
+                    return self.found(rendezvous);
+                }
+                self.wait(LATER)
+            }
+            Some(Location::Found(rendezvous)) => self.found(rendezvous),
+            None if self.has_no_loader => self.at_rest(),
+            None => self.soon(),
+        }
+    }
+
+    fn found(&mut self, rendezvous: Rendezvous) -> Result<(), WatchError> {
+        let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
+        self.arm(heads.first().map(|head| head.breakpoint))?;
+        // What runs now may not be what was asked.
+        if Process::open(self.pid)?.startup() != self.process.startup() {
+            return self.soon();
+        }
+        self.rendezvous = Some(rendezvous);
+        self.ledger.missed();
+        self.look()
+    }
+
+    /// Where the lists are; `None` if that is not known now, or never will be.
+    fn locate(&mut self) -> Result<Option<Location>, WatchError> {
+        match self.process.locate() {
+            Ok(location) => Ok(Some(location)),
+            Err(ProcessError::Locate(LocateError::Static | LocateError::NoList)) => {
+                self.has_no_loader = true;
+                Ok(None)
+            }
+            // A program that is just being started.
+            Err(ProcessError::Locate(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has it noticed when the target gets to an address, or, without one, that it runs another
+    /// program; by the best of the means that have not been refused.
+    fn arm(&mut self, address: Option<u64>) -> Result<(), WatchError> {
+        let place = address.map(|address| self.place(address));
+        for &means in &self.options.means {
+            if self.refused.iter().any(|it| it.means == means) {
+                continue;
+            }
+            match self.alarm.watch(means, place.as_ref()) {
+                Ok(()) => {
+                    self.means = means;
+                    return self.at_rest();
+                }
+                Err(reason) => self.refused.push(Refused { means, reason }),
+            }
+        }
+        Err(WatchError::Means { refused: std::mem::take(&mut self.refused) })
+    }
+
+    fn place(&self, address: u64) -> Place {
+        let mut text = [0; 8];
+        self.process.read_up_to(address, &mut text);
+        let mapping = self.process.mappings().ok().and_then(|it| it.mapping_at(address));
+        let file = mapping.and_then(|mapping| {
+            let offset = address.checked_sub(mapping.range.start)?.checked_add(mapping.offset)?;
+            Some((mapping.file?.path, offset))
+        });
+        Place { address, text, file }
+    }
+
+    /// Nothing is to be done until something rings.
+    fn at_rest(&mut self) -> Result<(), WatchError> {
+        self.patience = SOON;
+        let polls = self.means == Means::Polling;
+        self.wait(if polls { self.options.interval } else { Duration::ZERO })
+    }
+
+    /// Looks again in a moment, and then in a longer one.
+    fn soon(&mut self) -> Result<(), WatchError> {
+        let patience = self.patience;
+        self.patience = patience.saturating_mul(2).min(LATER);
+        self.wait(patience)
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), WatchError> {
+        self.alarm.tick(time).map_err(WatchError::system("setting a timer"))
     }
 }
+
+impl Iterator for Watch {
+    type Item = Result<Event, WatchError>;
+
+    /// Waits for the next event; `None` after the last.
+    fn next(&mut self) -> Option<Result<Event, WatchError>> {
+        loop {
+            if let Some(event) = self.next_ready() {
+                return Some(event);
+            }
+            if self.has_ended {
+                return None;
+            }
+            if let Err(error) = self.alarm.wait() {
+                return Some(Err(WatchError::system("waiting")(error)));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("pid", &self.pid)
+            .field("means", &self.means)
+            .field("modules", &self.modules().count())
+            .field("has_ended", &self.has_ended)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_settled(heads: &[Head]) -> bool {
+    heads.iter().all(|head| head.state == State::Consistent)
+}
+
+/// How soon a program is looked at again that is being started.
+const SOON: Duration = Duration::from_millis(1);
+/// How often one is looked at whose loader does not begin.
+const LATER: Duration = Duration::from_secs(1);
+/// While polling, so many times as long as a whole reading takes is waited until the next.
+const SHARE: u32 = 50;

@@ -10,7 +10,8 @@ use crate::locate::Location;
 use crate::mapping::{Mapping, Mappings};
 use crate::memory::{Memory, ReadError, Unreadable};
 use crate::startup::Startup;
-use crate::watch::{Means, Place, Ring};
+use crate::sys::Ring;
+use crate::watch::{Means, Place};
 
 /// A process that runs. This system's loaders keep no lists, so that there is no value of it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::means::Refused;
-use crate::error::ProcessError;
+use crate::error::{ProcessError, WalkError};
 
 /// Why a process cannot be watched, or cannot be any longer.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum WatchError {
     /// It cannot be read.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// Its lists are damaged.
+    #[error("the loader's lists: {0}")]
+    Lists(WalkError),
     /// The system grants none of the means.
     #[error("none of the means is granted: {}", list(.refused))]
     Means {

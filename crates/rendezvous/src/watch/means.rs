@@ -1,7 +1,6 @@
 //! By what a change is noticed.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -127,23 +126,7 @@ pub(crate) struct Place {
     pub(crate) address: u64,
     /// The bytes there.
     pub(crate) text: [u8; 8],
-    /// The file that is mapped there, and the place's offset in it.
-    pub(crate) file: Option<(PathBuf, u64)>,
-}
-
-/// What a means has noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ring {
-    /// The target ran through the place so often.
-    Ran(u32),
-    /// The target is stopped at the place.
-    Stopped,
-    /// Something may have been missed.
-    Unsure,
-    /// It runs another program.
-    Exec,
-    /// It has ended.
-    Exit,
-    /// Some time has passed.
-    Time,
+    /// The path of the file that is mapped there, as the target knows it, and the place's offset
+    /// in the file.
+    pub(crate) file: Option<(Vec<u8>, u64)>,
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::perf::{Counted, Counters};
 use super::ptrace::{Breakpoint, Keeper, Stop, process_descriptor};
-use crate::watch::{Means, Place, Ring};
+use crate::sys::Ring;
+use crate::watch::{Means, Place, Watch};
 
 /// What rings when something may have changed.
 pub(crate) struct Alarm {
@@ -24,7 +25,7 @@ pub(crate) struct Alarm {
 enum Bell {
     /// Only the timer.
     None,
-    Counters(Counters),
+    Counters(Box<Counters>),
     Keeper {
         keeper: Keeper,
         breakpoint: Breakpoint,
@@ -68,9 +69,12 @@ impl Alarm {
             }
             Means::Uprobe => {
                 let Some(place) = place else { return self.count(&Counted::Nothing) };
-                let (file, offset) = place.file.as_ref().ok_or_else(|| {
+                let (path, offset) = place.file.as_ref().ok_or_else(|| {
                     io::Error::new(io::ErrorKind::NotFound, "no file is mapped there")
                 })?;
+                // The target may have other file systems than the watcher.
+                let mut file = format!("/proc/{}/root", self.pid).into_bytes();
+                file.extend_from_slice(path);
                 return self.count(&Counted::Probe { file, offset: *offset });
             }
             Means::DebugRegister => Breakpoint::Register,
@@ -92,12 +96,12 @@ impl Alarm {
         self.keep(breakpoint, place)
     }
 
-    fn count(&mut self, counted: &Counted<'_>) -> io::Result<()> {
+    fn count(&mut self, counted: &Counted) -> io::Result<()> {
         let counters = Counters::new(self.pid, counted)?;
         for descriptor in counters.descriptors() {
             self.add(descriptor)?;
         }
-        self.bell = Bell::Counters(counters);
+        self.bell = Bell::Counters(Box::new(counters));
         Ok(())
     }
 
@@ -133,7 +137,7 @@ impl Alarm {
         let ring = match &mut self.bell {
             Bell::None => None,
             Bell::Counters(counters) => {
-                let noticed = counters.take();
+                let noticed = counters.take()?;
                 match noticed {
                     _ if noticed.exec => Some(Ring::Exec),
                     _ if noticed.lost => Some(Ring::Unsure),
@@ -216,12 +220,6 @@ impl Alarm {
     }
 }
 
-impl AsFd for Alarm {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ready.as_fd()
-    }
-}
-
 /// # Safety
 ///
 /// The number is -1, or that of a descriptor that has just been opened.
@@ -240,5 +238,12 @@ fn ended(process: &OwnedFd) -> io::Result<bool> {
     match unsafe { libc::poll(&mut ready, 1, 0) } {
         -1 => Err(io::Error::last_os_error()),
         count => Ok(count > 0),
+    }
+}
+
+impl AsFd for Watch {
+    /// Ready to read when [`Watch::next_ready`] may have an event.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.alarm.ready.as_fd()
     }
 }

@@ -5,28 +5,37 @@
 //! counters away, and nothing of them is in the target.
 
 #![allow(unsafe_code, reason = "perf_event_open(2) and the ring it shares with the kernel")]
+#![allow(clippy::arithmetic_side_effects, reason = "the figures are the kernel's and small")]
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted.
-pub(crate) enum Counted<'a> {
+pub(crate) enum Counted {
     /// Every time the instruction at this address runs, by a debug register of the processor.
     Instruction(u64),
     /// Every time the instruction at this offset of a file runs, by a breakpoint that the kernel
     /// keeps in the page of that file.
-    Probe { file: &'a Path, offset: u64 },
+    Probe { file: Vec<u8>, offset: u64 },
     /// Nothing but that another program is run.
     Nothing,
 }
 
 /// Counters in every thread of a process, the threads to come included.
 pub(crate) struct Counters {
+    pid: u32,
+    /// What tells threads that begin and programs that are run.
+    watching: Attributes,
+    /// What counts, if that cannot be the same.
+    counting: Option<Attributes>,
+    /// The path in `counting`.
+    _file: CString,
+    processors: Vec<i32>,
+    /// The threads that have a counter of their own.
+    known: BTreeSet<u32>,
     /// One for each thread and processor; only those in `rings` are read.
     counters: Vec<OwnedFd>,
     /// One for each processor.
@@ -40,6 +49,8 @@ pub(crate) struct Noticed {
     pub(crate) times: u32,
     /// A thread has begun to run another program.
     pub(crate) exec: bool,
+    /// A thread has begun that may not be counted yet.
+    pub(crate) thread: bool,
     /// Records were lost: anything may have happened.
     pub(crate) lost: bool,
 }
@@ -50,63 +61,86 @@ impl Counters {
     /// # Errors
     ///
     /// What the kernel refuses, and more threads than there is any use in counting.
-    pub(crate) fn new(pid: u32, counted: &Counted<'_>) -> io::Result<Self> {
-        let path = match counted {
-            Counted::Probe { file, .. } => CString::new(file.as_os_str().as_bytes())?,
+    pub(crate) fn new(pid: u32, counted: &Counted) -> io::Result<Self> {
+        let file = match counted {
+            Counted::Probe { file, .. } => CString::new(file.as_slice())?,
             Counted::Instruction(_) | Counted::Nothing => CString::default(),
         };
-        let mut attributes = match counted {
-            Counted::Instruction(address) => Attributes::breakpoint(*address),
-            Counted::Probe { offset, .. } => Attributes::probe(probe_type()?, &path, *offset),
-            Counted::Nothing => Attributes::nothing(),
+        let (watching, counting) = match counted {
+            Counted::Nothing => (Attributes::nothing(), None),
+            Counted::Instruction(address) => (Attributes::breakpoint(*address), None),
+            // When a thread begins, the kernel would look for the name of the file in the target.
+            Counted::Probe { offset, .. } => {
+                let probe = Attributes::probe(probe_type()?, &file, *offset);
+                (
+                    Attributes {
+                        flags: Attributes::nothing().flags | TASK,
+                        ..Attributes::nothing()
+                    },
+                    Some(probe),
+                )
+            }
         };
-        let processors = processors()?;
-        let mut counters = Self { counters: Vec::new(), rings: Vec::new() };
-        let mut known = BTreeSet::new();
-        // A thread that is not counted yet may start others; when a look at all threads finds none
-        // that is new, every one is counted, and so are those that they start.
-        loop {
-            let threads = threads(pid)?;
-            let new: Vec<u32> = threads.difference(&known).copied().collect();
-            if new.is_empty() {
-                break;
-            }
-            for thread in new {
-                if (known.len() + 1).saturating_mul(processors.len()) > COUNTERS {
-                    return Err(io::Error::other(format!(
-                        "{} threads on {} processors would take more than {COUNTERS} counters",
-                        threads.len(),
-                        processors.len()
-                    )));
-                }
-                known.insert(thread);
-                counters.add(&mut attributes, thread, &processors)?;
-            }
-        }
+        let mut counters = Self {
+            pid,
+            watching,
+            counting,
+            _file: file,
+            processors: processors()?,
+            known: BTreeSet::new(),
+            counters: Vec::new(),
+            rings: Vec::new(),
+        };
+        counters.add_threads()?;
         if counters.rings.is_empty() {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         Ok(counters)
     }
 
-    /// Counts in one thread. One that has ended in the meantime is none.
-    fn add(
-        &mut self,
-        attributes: &mut Attributes,
-        thread: u32,
-        processors: &[i32],
-    ) -> io::Result<()> {
-        for &processor in processors {
-            let counter = match attributes.open(thread, processor) {
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
-                counter => counter?,
-            };
-            match self.rings.iter().find(|ring| ring.processor == processor) {
-                Some(ring) => ring.take_from(&counter)?,
-                None => self.rings.push(Ring::of(&counter, processor)?),
+    /// Counts in the threads that are not counted yet.
+    ///
+    /// One of them may start others; when a look at all threads finds none that is new, every one
+    /// is counted, and so are those that they start.
+    fn add_threads(&mut self) -> io::Result<()> {
+        loop {
+            let threads = threads(self.pid)?;
+            self.known.retain(|thread| threads.contains(thread));
+            let new: Vec<u32> = threads.difference(&self.known).copied().collect();
+            if new.is_empty() {
+                return Ok(());
             }
-            self.counters.push(counter);
+            for thread in new {
+                if self.counters.len() > COUNTERS {
+                    return Err(io::Error::other(format!(
+                        "{} threads on {} processors take more than {COUNTERS} counters",
+                        threads.len(),
+                        self.processors.len()
+                    )));
+                }
+                self.known.insert(thread);
+                self.add(thread)?;
+            }
+        }
+    }
+
+    /// Counts in one thread. One that has ended in the meantime is none.
+    fn add(&mut self, thread: u32) -> io::Result<()> {
+        for &processor in &self.processors {
+            for attributes in
+                [Some(&mut self.watching), self.counting.as_mut()].into_iter().flatten()
+            {
+                let counter = match attributes.open(thread, processor) {
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
+                    counter => counter?,
+                };
+                match self.rings.iter().find(|ring| ring.processor == processor) {
+                    Some(ring) => ring.take_from(&counter)?,
+                    None => self.rings.push(Ring::of(&counter, processor)?),
+                }
+                self.counters.push(counter);
+            }
         }
         Ok(())
     }
@@ -117,12 +151,17 @@ impl Counters {
     }
 
     /// What has been counted since this was last asked.
-    pub(crate) fn take(&mut self) -> Noticed {
+    pub(crate) fn take(&mut self) -> io::Result<Noticed> {
         let mut noticed = Noticed::default();
         for ring in &mut self.rings {
             ring.drain(&mut noticed);
         }
-        noticed
+        if noticed.thread && self.counting.is_some() {
+            self.add_threads()?;
+            // Until now nobody knew what it did.
+            noticed.lost = true;
+        }
+        Ok(noticed)
     }
 }
 
@@ -200,6 +239,7 @@ impl Ring {
             match kind {
                 PERF_RECORD_SAMPLE => noticed.times = noticed.times.saturating_add(1),
                 PERF_RECORD_LOST => noticed.lost = true,
+                PERF_RECORD_FORK => noticed.thread = true,
                 PERF_RECORD_COMM if miscellaneous & PERF_RECORD_MISC_COMM_EXEC != 0 => {
                     noticed.exec = true;
                 }
@@ -273,6 +313,7 @@ impl Attributes {
             kind,
             what: file.as_ptr() as u64,
             length_or_offset: offset,
+            flags: EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR | WATERMARK,
             ..Self::any()
         }
     }
@@ -380,6 +421,7 @@ const HW_BREAKPOINT_X: u32 = 4;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_RECORD_LOST: u32 = 2;
 const PERF_RECORD_COMM: u32 = 3;
+const PERF_RECORD_FORK: u32 = 7;
 const PERF_RECORD_SAMPLE: u32 = 9;
 const PERF_RECORD_MISC_COMM_EXEC: u16 = 1 << 13;
 
@@ -388,6 +430,7 @@ const INHERIT: u64 = 1 << 1;
 const EXCLUDE_KERNEL: u64 = 1 << 5;
 const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
 const COMM: u64 = 1 << 9;
+const TASK: u64 = 1 << 13;
 const WATERMARK: u64 = 1 << 14;
 const COMM_EXEC: u64 = 1 << 24;
 const INHERIT_THREAD: u64 = 1 << 35;

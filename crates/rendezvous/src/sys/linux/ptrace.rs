@@ -80,7 +80,8 @@ impl Keeper {
             -1 => Err(io::Error::last_os_error()),
             process => {
                 drop(theirs);
-                let mut keeper = Self { socket, process: process as libc::pid_t, waiting: VecDeque::new() };
+                let mut keeper =
+                    Self { socket, process: process as libc::pid_t, waiting: VecDeque::new() };
                 keeper.expect(Message::ATTACHED)?;
                 Ok(keeper)
             }
@@ -94,8 +95,8 @@ impl Keeper {
     /// for the child of its `vfork`. Then [`Stop::Armed`] comes when it is so.
     pub(crate) fn arm(&mut self, address: u64, original: Text) -> io::Result<()> {
         self.send(Message { kind: Message::ARM, value: address, text: original })?;
-        let until = Instant::now() + PATIENCE;
-        while let Some(left) = until.checked_duration_since(Instant::now()) {
+        let began = Instant::now();
+        while let Some(left) = PATIENCE.checked_sub(began.elapsed()) {
             let mut ready =
                 libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one entry, as is said.
@@ -129,9 +130,7 @@ impl Keeper {
         match self.receive(libc::MSG_DONTWAIT) {
             Ok(message) => Ok(Some(self.stop(message)?)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Ok(Some(Stop::Abandoned))
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(Stop::Abandoned)),
             Err(error) => Err(error),
         }
     }

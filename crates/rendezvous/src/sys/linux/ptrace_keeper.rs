@@ -4,13 +4,14 @@
 //! allocates, takes a lock, or panics, and it ends by `_exit` alone.
 
 #![allow(unsafe_code, reason = "runs on bare system calls")]
+#![allow(clippy::arithmetic_side_effects, reason = "the figures are the kernel's and small")]
 
 use libc::{c_int, pid_t};
 
 use super::ptrace::Breakpoint;
 use super::ptrace_message::{Message, SIZE};
 use super::ptrace_registers::{
-    Passed, TRAP, Text, errno, is_of_register, is_behind_trap, pass, set_register,
+    Passed, TRAP, Text, errno, is_behind_trap, is_of_register, pass, set_register,
 };
 use super::ptrace_target::{Memory, each_thread, has_ended, is_thread_of, shares_memory};
 
@@ -189,9 +190,8 @@ impl Keeper<'_> {
         loop {
             let mut bytes = [0; SIZE];
             // SAFETY: the kernel writes at most as many bytes as the array has.
-            let received = unsafe {
-                libc::recv(SOCKET, bytes.as_mut_ptr().cast(), SIZE, libc::MSG_DONTWAIT)
-            };
+            let received =
+                unsafe { libc::recv(SOCKET, bytes.as_mut_ptr().cast(), SIZE, libc::MSG_DONTWAIT) };
             if received == 0 || (received == -1 && errno() != libc::EAGAIN) {
                 return self.leave();
             }
@@ -216,8 +216,7 @@ impl Keeper<'_> {
         loop {
             let mut status = 0;
             // SAFETY: the kernel writes the status into a local.
-            let id =
-                unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };
+            let id = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };
             if id <= 0 {
                 return;
             }
@@ -246,7 +245,7 @@ impl Keeper<'_> {
             }
         }
         match event {
-            libc::PTRACE_EVENT_EXEC => return self.exec(id),
+            libc::PTRACE_EVENT_EXEC => self.exec(id),
             // Of the breakpoint, or the target's own business.
             0 => {
                 if signal == libc::SIGTRAP && self.hit(id) {
@@ -353,8 +352,7 @@ impl Keeper<'_> {
     /// Says, once, that every thread will stop at the address.
     fn acknowledge(&mut self) {
         let (address, target) = (self.address, self.target);
-        let is_armed =
-            |it: &Thread| it.id == 0 || it.armed == address || has_ended(target, it.id);
+        let is_armed = |it: &Thread| it.id == 0 || it.armed == address || has_ended(target, it.id);
         if !self.is_acknowledged && self.known().iter().all(is_armed) {
             self.is_acknowledged = true;
             say(Message::ARMED, address);

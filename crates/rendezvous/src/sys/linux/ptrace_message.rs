@@ -44,7 +44,7 @@ impl Message {
 
     pub(super) fn from_bytes(bytes: &[u8; SIZE]) -> Self {
         let word = |at: usize| -> [u8; 8] {
-            std::array::from_fn(|i| bytes.get(at + i).copied().unwrap_or(0))
+            std::array::from_fn(|i| bytes.get(at.saturating_add(i)).copied().unwrap_or(0))
         };
         Self {
             kind: u64::from_ne_bytes(word(0)),

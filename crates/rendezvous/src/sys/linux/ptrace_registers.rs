@@ -3,6 +3,7 @@
 //! Everything here runs in the keeper: no allocation, no locks, no panics.
 
 #![allow(unsafe_code, reason = "ptrace(2) on the registers of a stopped thread")]
+#![allow(clippy::arithmetic_side_effects, reason = "the figures are the kernel's and small")]
 
 use libc::pid_t;
 
@@ -23,8 +24,7 @@ fn signal_code(thread: pid_t) -> Option<i32> {
     // SAFETY: an all-zero `siginfo_t` is valid, and the kernel writes one of its size into it.
     unsafe {
         let mut information: libc::siginfo_t = std::mem::zeroed();
-        let done =
-            libc::ptrace(libc::PTRACE_GETSIGINFO as _, thread, 0usize, &raw mut information);
+        let done = libc::ptrace(libc::PTRACE_GETSIGINFO as _, thread, 0usize, &raw mut information);
         (done == 0).then_some(information.si_code)
     }
 }
@@ -97,8 +97,9 @@ mod processor {
             }
         }
         // SAFETY: SETREGS reads a structure of the size that the kernel expects.
-        let set =
-            unsafe { libc::ptrace(libc::PTRACE_SETREGS as _, thread, 0usize, &raw const registers) };
+        let set = unsafe {
+            libc::ptrace(libc::PTRACE_SETREGS as _, thread, 0usize, &raw const registers)
+        };
         if set == 0 { Ok(passed) } else { Err(super::errno()) }
     }
 
@@ -106,8 +107,7 @@ mod processor {
         // SAFETY: all-zero registers are valid, and the kernel writes a structure of that size.
         unsafe {
             let mut registers: libc::user_regs_struct = std::mem::zeroed();
-            let done =
-                libc::ptrace(libc::PTRACE_GETREGS as _, thread, 0usize, &raw mut registers);
+            let done = libc::ptrace(libc::PTRACE_GETREGS as _, thread, 0usize, &raw mut registers);
             (done == 0).then_some(registers)
         }
     }
@@ -115,10 +115,8 @@ mod processor {
     fn has_shadow_stack(thread: pid_t) -> bool {
         const NT_X86_SHSTK: usize = 0x204;
         let mut pointer = 0u64;
-        let mut vector = libc::iovec {
-            iov_base: (&raw mut pointer).cast(),
-            iov_len: size_of::<u64>(),
-        };
+        let mut vector =
+            libc::iovec { iov_base: (&raw mut pointer).cast(), iov_len: size_of::<u64>() };
         // SAFETY: the kernel writes at most the vector's length to where it points.
         let done = unsafe {
             libc::ptrace(libc::PTRACE_GETREGSET as _, thread, NT_X86_SHSTK, &raw mut vector)
@@ -161,7 +159,8 @@ mod processor {
         let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let returns = first == RET || (BTI.contains(&first) && second == RET);
         let mut registers = registers(thread).ok_or_else(super::errno)?;
-        registers.pc = if returns && !has_shadow_stack(thread) { registers.regs[30] } else { address };
+        registers.pc =
+            if returns && !has_shadow_stack(thread) { registers.regs[30] } else { address };
         let passed = if registers.pc == address { Passed::AtInstruction } else { Passed::Returned };
         let mut vector = libc::iovec {
             iov_base: (&raw mut registers).cast(),
@@ -192,10 +191,8 @@ mod processor {
     fn has_shadow_stack(thread: pid_t) -> bool {
         const NT_ARM_GCS: usize = 0x410;
         let mut state = [0u64; 3];
-        let mut vector = libc::iovec {
-            iov_base: state.as_mut_ptr().cast(),
-            iov_len: size_of_val(&state),
-        };
+        let mut vector =
+            libc::iovec { iov_base: state.as_mut_ptr().cast(), iov_len: size_of_val(&state) };
         // SAFETY: the kernel writes at most the vector's length to where it points.
         let done = unsafe {
             libc::ptrace(libc::PTRACE_GETREGSET as _, thread, NT_ARM_GCS, &raw mut vector)
@@ -230,7 +227,7 @@ mod processor {
     }
 }
 
-pub(super) use processor::{TRAP, is_of_register, is_behind_trap, pass, set_register};
+pub(super) use processor::{TRAP, is_behind_trap, is_of_register, pass, set_register};
 
 pub(super) fn errno() -> i32 {
     // SAFETY: the location of this thread's errno is always valid.

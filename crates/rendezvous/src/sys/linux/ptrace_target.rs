@@ -1,6 +1,7 @@
 //! The target as the keeper sees it through the kernel, without allocating.
 
 #![allow(unsafe_code, reason = "runs on bare system calls")]
+#![allow(clippy::arithmetic_side_effects, reason = "the figures are the kernel's and small")]
 
 use std::ffi::CStr;
 use std::fmt::Write;
@@ -20,9 +21,8 @@ impl Memory {
     /// Whether all of it was written.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> bool {
         // SAFETY: the kernel reads as many bytes as there are.
-        let written = unsafe {
-            libc::pwrite64(self.0, bytes.as_ptr().cast(), bytes.len(), address as i64)
-        };
+        let written =
+            unsafe { libc::pwrite64(self.0, bytes.as_ptr().cast(), bytes.len(), address as i64) };
         written == bytes.len() as isize
     }
 }
@@ -44,12 +44,7 @@ pub(super) fn each_thread(process: pid_t, visit: &mut dyn FnMut(pid_t)) {
     loop {
         // SAFETY: the kernel writes at most as many bytes as the array has.
         let read = unsafe {
-            libc::syscall(
-                libc::SYS_getdents64,
-                directory,
-                entries.as_mut_ptr(),
-                entries.len(),
-            )
+            libc::syscall(libc::SYS_getdents64, directory, entries.as_mut_ptr(), entries.len())
         };
         let Some(mut rest) = usize::try_from(read).ok().and_then(|read| entries.get(..read)) else {
             break;

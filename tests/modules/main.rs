@@ -1,0 +1,9 @@
+//! The modules of other processes: programs of every kind and linker, started here, read and
+//! watched while they load and unload.
+#![allow(unsafe_code, reason = "signals to processes that were started here")]
+
+mod events;
+mod harm;
+mod kinds;
+mod target;
+mod workshop;
