@@ -6,11 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod destination;
+mod format;
+mod legible;
 mod palette;
+mod patch;
 mod pdb_path;
 mod record;
 mod report;
 mod run;
+mod sections;
 mod stop;
 mod sys;
 
@@ -31,6 +36,8 @@ enum Command {
     Run(run::Run),
     Demo(demo::Demo),
     PdbPath(pdb_path::PdbPath),
+    Sections(sections::Sections),
+    Patch(patch::Patch),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Demo(demo) => demo.execute(),
         Command::PdbPath(pdb_path) => pdb_path.execute(),
+        Command::Sections(sections) => sections.execute(),
+        Command::Patch(patch) => patch.execute(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

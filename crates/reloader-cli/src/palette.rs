@@ -13,6 +13,8 @@ pub struct Palette {
     pub bad: Style,
     /// It is worth a look.
     pub odd: Style,
+    /// It is a thing of its own.
+    pub apart: Style,
     /// It is said in passing.
     pub quiet: Style,
 }
@@ -30,6 +32,7 @@ impl Palette {
             good: AnsiColor::Green.on_default().bold(),
             bad: AnsiColor::Red.on_default().bold(),
             odd: AnsiColor::Yellow.on_default().bold(),
+            apart: AnsiColor::Cyan.on_default().bold(),
             quiet: Style::new().dimmed(),
         }
     }

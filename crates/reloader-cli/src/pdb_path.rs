@@ -8,13 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use pe_patch::Image;
 use serde::Serialize;
 
 use self::change::Change;
 use self::listing::Listing;
+use crate::destination::{Destination, usage};
 use crate::palette::Palette;
 use crate::report::{Report, complain, print};
 
@@ -46,21 +46,12 @@ pub struct PdbPath {
     #[arg(long, value_name = "N")]
     entry: Option<u32>,
 
-    /// Write the result to this file
-    #[arg(long, value_name = "FILE", requires = "change", group = "destination")]
-    output: Option<PathBuf>,
-
-    /// Replace each image by its result, in one step
-    #[arg(long, requires = "change", group = "destination")]
-    in_place: bool,
+    #[command(flatten)]
+    destination: Destination,
 
     /// Change signed images too, and take the signature off, for it would be wrong
     #[arg(long, requires = "change")]
     allow_strip_signature: bool,
-
-    /// Only show what would be done
-    #[arg(long, requires = "change")]
-    dry_run: bool,
 
     /// Report one JSON object a line, one for each image
     #[arg(long)]
@@ -71,12 +62,12 @@ impl PdbPath {
     /// Lists or changes each image; an error says how many of them failed.
     pub fn execute(self) -> anyhow::Result<()> {
         let change = self.change();
-        if change.is_some() && self.output.is_none() && !self.in_place && !self.dry_run {
-            usage("where to? --output FILE, --in-place, or --dry-run to see what would be done");
+        if change.is_some() {
+            self.destination.check(NAME);
         }
         let files = images::expand(&self.images)?;
-        if self.output.is_some() && files.len() > 1 {
-            usage(&format!("--output is for one image, and these are {}", files.len()));
+        if self.destination.output.is_some() && files.len() > 1 {
+            usage(NAME, &format!("--output is for one image, and these are {}", files.len()));
         }
         let mut failed = 0;
         for file in &files {
@@ -123,12 +114,7 @@ impl PdbPath {
         let image = parse(file, &bytes)?;
         let (plan, mut changed) =
             change.plan(file, &image, self.entry, self.allow_strip_signature)?;
-        let is_needless = self.output.is_none() && plan.is_empty();
-        if !self.dry_run && !is_needless {
-            let output = self.output.as_deref().unwrap_or(file);
-            let written = plan.write_file(file, output, &patch_plan::WriteOptions::default())?;
-            changed.output = Some(written.path.display().to_string());
-        }
+        changed.output = self.destination.write(&plan, file)?;
         self.show(&changed)
     }
 
@@ -175,13 +161,8 @@ fn parse<'data>(file: &Path, bytes: &'data [u8]) -> anyhow::Result<Image<'data>>
     Image::parse(bytes).with_context(|| file.display().to_string())
 }
 
-/// Ends the program as for any other command line that makes no sense.
-fn usage(what: &str) -> ! {
-    let mut command = crate::Arguments::command();
-    command.build();
-    let command = command.find_subcommand_mut("pdb-path").expect("this is it");
-    command.error(ErrorKind::MissingRequiredArgument, what).exit()
-}
+/// The name of the subcommand.
+const NAME: &str = "pdb-path";
 
 const JSON_HELP: &str = "\
 Patterns that the shell has left alone are expanded: * and ? within a name, ** over directories, [ab].

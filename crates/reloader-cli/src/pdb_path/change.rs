@@ -11,7 +11,8 @@ use pe_patch::{
 };
 use serde::Serialize;
 
-use super::listing::legible;
+use super::listing::shown;
+use crate::destination::Edits;
 use crate::palette::Palette;
 use crate::report::Report;
 
@@ -36,14 +37,11 @@ pub struct Changed {
     /// The highest one of all entries.
     rung: Option<&'static str>,
     entries: Vec<Entry>,
-    edits: Vec<Edit>,
-    tail: Option<Edit>,
+    #[serde(flatten)]
+    edits: Edits,
     checksum: Checksum,
     signature: &'static str,
     warnings: Vec<String>,
-    /// The edits as they are read best.
-    #[serde(skip)]
-    shown: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,14 +50,6 @@ struct Entry {
     rung: &'static str,
     before: String,
     after: String,
-}
-
-/// An edit, or what happens behind the last byte that stays; with the bytes in hexadecimal.
-#[derive(Debug, Serialize)]
-struct Edit {
-    offset: u64,
-    old: String,
-    new: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,12 +97,10 @@ impl Change {
                     after: String::from_utf8_lossy(&it.new_path).into_owned(),
                 })
                 .collect(),
-            edits: plan.edits().iter().map(|it| Edit::of(it.offset, &it.old, &it.new)).collect(),
-            tail: plan.tail().map(|it| Edit::of(it.offset, &it.old, &it.new)),
+            edits: Edits::of(&plan),
             checksum: Checksum { before: report.checksum.before, after: report.checksum.after },
             signature: report.signature.as_str(),
             warnings: report.warnings.iter().map(ToString::to_string).collect(),
-            shown: plan.show().to_string(),
         };
         Ok((plan, changed))
     }
@@ -122,23 +110,18 @@ impl Report for Changed {
     fn line(&self, palette: &Palette) -> String {
         let Palette { good, odd, quiet, .. } = palette;
         let Self { file, checksum: Checksum { before, after }, .. } = self;
-        let mut text = format!("{good}{file}{good:#}: ");
-        text += &match &self.output {
-            _ if self.shown.is_empty() => "nothing to change".to_owned(),
-            Some(output) if output == file => "changed in place".to_owned(),
-            Some(output) => format!("written to {output}"),
-            None => "would be changed".to_owned(),
-        };
+        let outcome = self.edits.outcome(file, self.output.as_deref());
+        let mut text = format!("{good}{file}{good:#}: {outcome}");
         let mut line = |label: &str, line: std::fmt::Arguments<'_>| {
             // A string takes whatever is written.
             let _ = write!(text, "\n  {label:<11}{line}");
         };
         for Entry { index, rung, before, after } in &self.entries {
             line("entry", format_args!("{index}, {}", place(rung)));
-            line("  from", format_args!("{quiet}{}{quiet:#}", legible(before)));
-            line("  to", format_args!("{}", legible(after)));
+            line("  from", format_args!("{quiet}{}{quiet:#}", shown(before)));
+            line("  to", format_args!("{}", shown(after)));
         }
-        for edit in self.shown.lines() {
+        for edit in self.edits.shown.lines() {
             line("edit", format_args!("{quiet}{edit}{quiet:#}"));
         }
         match (before, after) {
@@ -151,19 +134,6 @@ impl Report for Changed {
         }
         text
     }
-}
-
-impl Edit {
-    fn of(offset: u64, old: &[u8], new: &[u8]) -> Self {
-        Self { offset, old: hexadecimal(old), new: hexadecimal(new) }
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The path that the chosen entries have, if it is one.

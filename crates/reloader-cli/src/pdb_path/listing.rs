@@ -7,6 +7,7 @@ use anyhow::bail;
 use pe_patch::{DebugEntry, DirectoryKind, Image};
 use serde::Serialize;
 
+use crate::legible::legible;
 use crate::palette::Palette;
 use crate::report::Report;
 
@@ -96,7 +97,7 @@ impl Report for Listing {
                 guid.as_deref().unwrap_or_default(),
                 age.map(|it| it.to_string()).unwrap_or_default(),
                 capacity.map(|it| it.to_string()).unwrap_or_default(),
-                path.as_deref().map(legible).unwrap_or_default(),
+                path.as_deref().map(shown).unwrap_or_default(),
             );
             line(format_args!("  {}", row.trim_end()));
             for problem in problems {
@@ -124,28 +125,7 @@ impl Entry {
     }
 }
 
-/// A path as a terminal can show it: it is the image's, which may have control characters in it.
-pub fn legible(path: &str) -> String {
-    if path.is_empty() {
-        return "(empty)".to_owned();
-    }
-    path.chars()
-        .flat_map(|letter| {
-            let escaped = letter.is_control().then(|| letter.escape_default());
-            let plain = escaped.is_none().then_some(letter);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_shows_its_letters_and_names_its_control_characters() {
-        assert_eq!(legible("D:\\игра\\a b.pdb"), "D:\\игра\\a b.pdb");
-        assert_eq!(legible("\x1b[2Ja\r\n\u{9b}.pdb"), "\\u{1b}[2Ja\\r\\n\\u{9b}.pdb");
-        assert_eq!(legible(""), "(empty)");
-    }
+/// A path on a terminal.
+pub fn shown(path: &str) -> String {
+    if path.is_empty() { "(empty)".to_owned() } else { legible(path) }
 }
