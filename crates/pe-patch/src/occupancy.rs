@@ -71,11 +71,9 @@ impl Occupancy {
         ];
         for kind in DirectoryKind::ALL {
             let Some(directory) = image.directory(kind) else { continue };
-            let range = if kind == DirectoryKind::Security {
-                let start = u64::from(directory.address);
-                start..start.saturating_add(directory.size.into())
-            } else {
-                held_part(image, directory)
+            let range = match kind {
+                DirectoryKind::Security => image.certificate_table().unwrap_or_default(),
+                _ => held_part(image, directory),
             };
             tenants.push((range, Tenant::Directory(kind)));
             if kind == DirectoryKind::Clr {

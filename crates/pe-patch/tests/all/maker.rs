@@ -112,6 +112,11 @@ impl Maker {
         part.virtual_size = directory.len() as u32;
         part.file_size = (directory.len() as u32).next_multiple_of(self.file_alignment);
         part.bytes = directory;
+        // What comes behind in the file makes room.
+        let more = part.file_size.saturating_sub(0x200);
+        for later in &mut self.sections[section + 1..] {
+            later.offset += more;
+        }
     }
 
     pub fn optional_offset(&self) -> usize {
