@@ -2,6 +2,8 @@
 
 /// Real images, out of packages.
 mod corpus;
+/// Real images that are damaged.
+mod damaged;
 /// Images made here.
 mod made;
 /// A .NET metadata reader.

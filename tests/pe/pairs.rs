@@ -102,7 +102,7 @@ fn a_pair_is_staged_and_dbghelp_finds_the_copy() {
         assert_eq!(fs::read(&new_pdb).unwrap(), fs::read(&pdb).unwrap());
         let staged = fs::read(&new_image).unwrap();
         assert_eq!(Reader::new(&staged).codeviews()[0].path, new_name.as_bytes());
-        let said = run(wine, program, &new_image);
+        let said = &run(wine, program, &[new_image])[0];
         assert!(said.contains(&format!("pdb = {new_name}")), "{said}");
         assert!(said.contains("symbol = hidden_helper"), "{said}");
     }

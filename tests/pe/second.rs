@@ -6,32 +6,49 @@ use std::process::Command;
 use object::read::pe::{ImageNtHeaders, PeFile};
 use reloader_tests::tool_of;
 
-use crate::reader::{CodeView, Reader, u16_at};
+use crate::reader::CodeView;
 
 /// What goblin reads of the first CodeView record; `None` where it finds none.
 pub fn goblin(bytes: &[u8]) -> Option<CodeView> {
+    try_goblin(bytes).unwrap()
+}
+
+/// The same of an image that it may refuse.
+pub fn try_goblin(bytes: &[u8]) -> Result<Option<CodeView>, String> {
     let mut options = goblin::pe::options::ParseOptions::default();
     // It fails at certificates that lie where it does not expect them; they are not what is asked.
     options.parse_attribute_certificates = false;
-    let image = goblin::pe::PE::parse_with_opts(bytes, &options).unwrap();
-    let record = image.debug_data?.codeview_pdb70_debug_info?;
-    let path = record.filename.strip_suffix(b"\0").unwrap_or(record.filename);
-    // It gives the rest of the record, the zeros behind the first included.
-    let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-    Some(CodeView { guid: record.signature, age: record.age, path: path[..end].to_vec() })
+    let image =
+        goblin::pe::PE::parse_with_opts(bytes, &options).map_err(|error| error.to_string())?;
+    let record = image.debug_data.and_then(|it| it.codeview_pdb70_debug_info);
+    Ok(record.map(|record| {
+        // It gives the rest of the record, the zeros behind the first included.
+        let path = record.filename.split(|&byte| byte == 0).next().unwrap_or_default();
+        CodeView { guid: record.signature, age: record.age, path: path.to_vec() }
+    }))
 }
 
 /// What object reads of the first RSDS record.
 pub fn object(bytes: &[u8]) -> Option<CodeView> {
-    fn read<Pe: ImageNtHeaders>(bytes: &[u8]) -> Option<CodeView> {
-        let file = PeFile::<Pe>::parse(bytes).unwrap();
-        let record = object::Object::pdb_info(&file).unwrap()?;
-        Some(CodeView { guid: record.guid(), age: record.age(), path: record.path().to_vec() })
+    try_object(bytes).unwrap()
+}
+
+/// The same of an image that it may refuse.
+pub fn try_object(bytes: &[u8]) -> Result<Option<CodeView>, String> {
+    fn read<Pe: ImageNtHeaders>(bytes: &[u8]) -> Result<Option<CodeView>, object::Error> {
+        let file = PeFile::<Pe>::parse(bytes)?;
+        Ok(object::Object::pdb_info(&file)?.map(|record| CodeView {
+            guid: record.guid(),
+            age: record.age(),
+            path: record.path().to_vec(),
+        }))
     }
-    match u16_at(bytes, Reader::new(bytes).optional) {
-        0x10b => read::<object::pe::ImageNtHeaders32>(bytes),
-        _ => read::<object::pe::ImageNtHeaders64>(bytes),
+    match object::FileKind::parse(bytes) {
+        Ok(object::FileKind::Pe32) => read::<object::pe::ImageNtHeaders32>(bytes),
+        Ok(_) => read::<object::pe::ImageNtHeaders64>(bytes),
+        Err(error) => Err(error),
     }
+    .map_err(|error| error.to_string())
 }
 
 /// What `llvm-readobj --coff-debug-directory` reads of each file, all RSDS records in their order;
