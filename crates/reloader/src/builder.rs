@@ -24,7 +24,11 @@ pub(crate) struct Options {
     pub(crate) temporary: Option<PathBuf>,
     pub(crate) history: usize,
     pub(crate) state: StatePolicy,
+    pub(crate) by_name: bool,
+    pub(crate) refuse_hidden: bool,
     pub(crate) untagged_bss: bool,
+    pub(crate) fresh_objects: bool,
+    pub(crate) retreat: Retreat,
     pub(crate) search_limit: usize,
     pub(crate) watch: Watch,
     pub(crate) deadline: Option<Duration>,
@@ -66,6 +70,20 @@ pub enum Watch {
     Manual,
 }
 
+/// Which version takes over when one fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Retreat {
+    /// The newest one that worked. A fault in an unload call does not keep a new build from taking
+    /// over.
+    #[default]
+    Newest,
+    /// The one before it, as in cr: when the version that failed had itself been gone back to, this
+    /// is the one with the next lower number, even if that has failed in a step before. It is given
+    /// the state then. A version that faults in its unload call is left for the one before it,
+    /// where there is one; the new build is loaded a second later.
+    Previous,
+}
+
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
         Self {
@@ -75,7 +93,11 @@ impl Builder {
                 temporary: None,
                 history: 3,
                 state: StatePolicy::default(),
+                by_name: false,
+                refuse_hidden: false,
                 untagged_bss: false,
+                fresh_objects: false,
+                retreat: Retreat::default(),
                 search_limit: 64 << 20,
                 watch: Watch::default(),
                 deadline: None,
@@ -123,6 +145,40 @@ impl Builder {
     #[must_use]
     pub fn untagged_bss(mut self, carried: bool) -> Self {
         self.options.untagged_bss = carried;
+        self
+    }
+
+    /// Whether they start fresh all the same in a build that registers destructors (it imports
+    /// `__cxa_atexit`): objects of C++ lie there, and their content is not carried behind their
+    /// backs. They do not unless said so.
+    #[must_use]
+    pub fn fresh_objects(mut self, fresh: bool) -> Self {
+        self.options.fresh_objects = fresh;
+        self
+    }
+
+    /// Whether the policies that compare sections, once they accept a build, carry each variable by
+    /// its name as [`StatePolicy::BySymbol`] does; they do not unless said so. Zero-initialised
+    /// variables that are carried are compared then too.
+    #[must_use]
+    pub fn carried_by_name(mut self, by_name: bool) -> Self {
+        self.options.by_name = by_name;
+        self
+    }
+
+    /// Whether a build is refused where it, or the version that runs, has no section headers, so
+    /// that its state cannot be found. Under [`StatePolicy::BySymbol`] it is not unless said so:
+    /// the state is lost, and the report says so.
+    #[must_use]
+    pub fn refuse_hidden_state(mut self, refuse: bool) -> Self {
+        self.options.refuse_hidden = refuse;
+        self
+    }
+
+    /// Which version takes over when one fails.
+    #[must_use]
+    pub fn retreat(mut self, retreat: Retreat) -> Self {
+        self.options.retreat = retreat;
         self
     }
 

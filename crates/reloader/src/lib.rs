@@ -85,7 +85,7 @@ mod contract;
 mod event;
 mod error;
 
-pub use builder::{Builder, StatePolicy, Watch};
+pub use builder::{Builder, Retreat, StatePolicy, Watch};
 pub use contract::{Context, ENTRY, FailureCode, Operation, STATE_SECTION};
 pub use crash_guard::{Fault, FaultKind};
 pub use error::{Error, ErrorKind};

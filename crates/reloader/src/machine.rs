@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use crate::builder::Retreat;
 use crate::contract::Operation;
 
 /// What the host wants.
@@ -49,8 +50,9 @@ pub(crate) enum Action {
     Call { version: u32, operation: Operation },
     /// Carry the state of one version into another that has not run yet.
     Carry { from: Option<u32>, to: u32 },
-    /// Make a version that was left ready to run again; its own memory holds its state.
-    Revert { to: u32 },
+    /// Make a version that was left ready to run again; its own memory holds its state, or is given
+    /// that of the version called last, if it is to start `afresh`: it failed when it was left.
+    Revert { to: u32, afresh: bool },
     /// The version is needed no longer.
     Retire { version: u32, cause: Retirement },
     /// The request is finished.
@@ -64,6 +66,9 @@ pub(crate) enum Retirement {
     Evicted,
     /// It failed; nothing of it is trusted.
     Failed,
+    /// It was ready and has not run: the version before it failed to make room. Its build is still
+    /// to be loaded.
+    Unused,
     /// The plugin is closed.
     Closed,
 }
@@ -95,6 +100,11 @@ pub(crate) struct Machine {
     history: VecDeque<u32>,
     /// How many versions the history keeps.
     depth: usize,
+    retreat: Retreat,
+    /// Versions that ran and failed, oldest first, of which [`Retreat::Previous`] may need one.
+    failed: VecDeque<u32>,
+    /// The current version was gone back to.
+    returned: bool,
     next: u32,
     /// The current version was unloaded or has not been loaded: it wants `Load` before `Step`.
     wants_load: bool,
@@ -147,12 +157,15 @@ enum Then {
 
 impl Machine {
     /// A plugin with nothing loaded that keeps `depth` versions to go back to.
-    pub(crate) fn new(depth: usize) -> Self {
+    pub(crate) fn new(depth: usize, retreat: Retreat) -> Self {
         Self {
             phase: Phase::Idle,
             current: None,
             history: VecDeque::new(),
             depth,
+            retreat,
+            failed: VecDeque::new(),
+            returned: false,
             next: 1,
             wants_load: false,
             retiring: VecDeque::new(),
@@ -238,12 +251,17 @@ impl Machine {
                     None => self.carry(candidate, false),
                 }
             }
+            (Phase::Unloading { candidate }, Faulted) if self.retreats_from_unload() => {
+                self.retiring.push_back((candidate, Retirement::Unused));
+                self.fail()
+            }
             (Phase::Unloading { candidate }, _) if called => self.carry(candidate, !worked),
             (Phase::Carrying { candidate, failed }, Done) => {
                 self.phase = Phase::Loading { candidate, failed };
                 Action::Call { version: candidate, operation: Operation::Load }
             }
             (Phase::Loading { candidate, failed }, _) if called => {
+                self.returned = false;
                 if let Some(old) = self.current.replace(candidate) {
                     match (failed, worked) {
                         (true, _) => self.retiring.push_back((old, Retirement::Failed)),
@@ -325,20 +343,56 @@ impl Machine {
 
     /// The current version failed: the last one that worked takes over.
     fn fail(&mut self) -> Action {
+        let ran = matches!(self.phase, Phase::Stepping | Phase::Unloading { .. });
+        let to = self.predecessor();
         if let Some(failed) = self.current.take() {
-            self.retiring.push_back((failed, Retirement::Failed));
+            if ran && self.retreat == Retreat::Previous {
+                self.failed.push_back(failed);
+                if self.failed.len() > self.depth {
+                    let oldest = self.failed.pop_front();
+                    self.retiring.extend(oldest.map(|oldest| (oldest, Retirement::Failed)));
+                }
+            } else {
+                self.retiring.push_back((failed, Retirement::Failed));
+            }
         }
-        match self.history.pop_back() {
-            Some(to) => self.revert(to, Then::Fail),
+        match to {
+            Some((to, afresh)) => self.revert(to, afresh, Then::Fail),
             None => self.finish(Outcome::Failed),
         }
     }
 
-    fn revert(&mut self, to: u32, then: Then) -> Action {
+    /// What is gone back to when the current version fails, taken from where it is kept.
+    /// Says whether it had failed.
+    fn predecessor(&mut self) -> Option<(u32, bool)> {
+        let Some(previous) = self.previous() else {
+            return Some((self.history.pop_back()?, false));
+        };
+        self.history.retain(|&version| version != previous);
+        let failed = self.failed.contains(&previous);
+        self.failed.retain(|&version| version != previous);
+        Some((previous, failed))
+    }
+
+    /// The next lower number, where that is how a version is gone back from.
+    fn previous(&self) -> Option<u32> {
+        let current =
+            self.current.filter(|_| self.returned && self.retreat == Retreat::Previous)?;
+        let kept = self.history.iter().chain(&self.failed).copied();
+        kept.filter(|&version| version < current).max()
+    }
+
+    /// Whether a version that faults when it is to make room is left for one before it.
+    fn retreats_from_unload(&self) -> bool {
+        self.retreat == Retreat::Previous && (self.previous().is_some() || !self.history.is_empty())
+    }
+
+    fn revert(&mut self, to: u32, afresh: bool, then: Then) -> Action {
         self.current = Some(to);
+        self.returned = true;
         self.wants_load = true;
         self.phase = Phase::Reverting { then };
-        Action::Revert { to }
+        Action::Revert { to, afresh }
     }
 
     fn leave_for(&mut self, to: u32) -> Action {
@@ -363,7 +417,7 @@ impl Machine {
                 self.retiring.push_back((left, Retirement::Failed));
             }
         }
-        self.revert(to, Then::Load)
+        self.revert(to, false, Then::Load)
     }
 
     fn remember(&mut self, version: u32) {
@@ -376,6 +430,8 @@ impl Machine {
     }
 
     fn close(&mut self) -> Action {
+        let failed = self.failed.drain(..);
+        self.retiring.extend(failed.map(|version| (version, Retirement::Failed)));
         let kept = self.history.drain(..).chain(self.current.take());
         self.retiring.extend(kept.map(|version| (version, Retirement::Closed)));
         self.finish(Outcome::Closed)

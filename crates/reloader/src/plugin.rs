@@ -85,11 +85,14 @@ pub enum Step {
 struct Retry {
     after: Duration,
     since: Instant,
+    /// Also as soon as anything is noticed.
+    eager: bool,
 }
 
 impl Retry {
-    fn is_due(&self) -> bool {
-        self.since.elapsed() >= self.after
+    /// `told`: something was noticed.
+    fn is_due(&self, told: bool) -> bool {
+        (told && self.eager) || self.since.elapsed() >= self.after
     }
 }
 
@@ -134,7 +137,7 @@ impl Plugin {
         })?;
         Ok(Self {
             notice: Notice::new(&path, options.watch),
-            machine: Machine::new(options.history),
+            machine: Machine::new(options.history, options.retreat),
             versions: Vec::new(),
             lingering: Vec::new(),
             spare: None,
@@ -364,7 +367,7 @@ impl Plugin {
     /// Asks the file itself whether it is another than the last one looked at.
     fn is_new_build(&mut self) -> bool {
         let told = self.notice.looking();
-        let retried = || self.retry.as_ref().is_some_and(|retry| told || retry.is_due());
+        let retried = || self.retry.as_ref().is_some_and(|retry| retry.is_due(told));
         // Gone for the moment: its return is news.
         std::fs::metadata(&self.path).is_ok_and(|metadata| {
             // Something else may be in its place for the moment.

@@ -30,6 +30,7 @@ const INPUTS: [Input; 11] = [
 struct Books {
     machine: Machine,
     depth: usize,
+    retreat: Retreat,
     /// The action under way; `Finish` between requests.
     pending: Action,
     /// Versions that are mapped, and whether each was given `Load` and not yet `Unload`.
@@ -43,10 +44,11 @@ struct Books {
 }
 
 impl Books {
-    fn new(depth: usize) -> Self {
+    fn new(depth: usize, retreat: Retreat) -> Self {
         Self {
-            machine: Machine::new(depth),
+            machine: Machine::new(depth, retreat),
             depth,
+            retreat,
             pending: Action::Finish(Outcome::Idle),
             mapped: BTreeSet::new(),
             live: BTreeSet::new(),
@@ -165,8 +167,15 @@ impl Books {
                 assert!(from.is_none_or(|from| self.mapped.contains(&from) && from != to));
                 assert!(self.live.is_empty(), "state is carried while nothing runs");
             }
-            Action::Revert { to } => {
-                assert!(self.mapped.contains(&to) && !self.failed.contains(&to));
+            Action::Revert { to, afresh } => {
+                assert!(self.mapped.contains(&to));
+                assert!(afresh || !self.failed.contains(&to), "what failed starts afresh");
+                self.failed.remove(&to);
+                assert!(!afresh || self.retreat == Retreat::Previous);
+                if self.retreat == Retreat::Previous {
+                    // One that says no in a step is left without an unload.
+                    self.live.clear();
+                }
                 self.unloads_since_prepared = 0;
             }
             Action::Retire { version, cause } => {
@@ -194,7 +203,11 @@ impl Books {
         }
         let history: BTreeSet<u32> = self.machine.history().collect();
         let kept: BTreeSet<u32> = history.iter().copied().chain(self.machine.current()).collect();
-        assert_eq!(kept, self.mapped, "what is mapped is current or history, and nothing else");
+        let failed: BTreeSet<u32> = self.machine.failed.iter().copied().collect();
+        assert!(self.retreat == Retreat::Previous || failed.is_empty());
+        assert!(failed.len() <= self.depth && failed.is_disjoint(&kept));
+        let known = &kept | &failed;
+        assert_eq!(known, self.mapped, "what is mapped is current or kept, and nothing else");
         assert!(history.len() <= self.depth.max(1), "the history is bounded");
         assert!(kept.is_disjoint(&self.failed), "no failed version is kept");
         if !history.is_empty() {
@@ -208,6 +221,8 @@ impl Books {
         }
     }
 }
+
+const RETREATS: [Retreat; 2] = [Retreat::Newest, Retreat::Previous];
 
 fn explore(books: &Books, depth: u32, seen: &mut u64) {
     *seen += 1;
@@ -228,8 +243,8 @@ fn explore(books: &Books, depth: u32, seen: &mut u64) {
 
 #[test]
 fn every_sequence_of_events_keeps_the_invariants() {
-    for depth in [0, 1, 3] {
-        let mut books = Books::new(depth);
+    for (depth, retreat) in [0, 1, 3].into_iter().flat_map(|depth| RETREATS.map(|it| (depth, it))) {
+        let mut books = Books::new(depth, retreat);
         // From nothing, and from each of the first few reloads that went well: eight events and
         // more.
         for versions in 0..4 {
@@ -291,7 +306,7 @@ const STEP: Request = Request::Step { news: false };
 
 #[test]
 fn a_bad_build_costs_the_running_version_no_call() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     run(&mut machine, NEWS, well);
     let mut calls = Vec::new();
     run(&mut machine, NEWS, |action| match action {
@@ -307,7 +322,7 @@ fn a_bad_build_costs_the_running_version_no_call() {
 
 #[test]
 fn a_crash_goes_back_version_by_version_and_numbers_are_never_used_again() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     for _ in 0..3 {
         run(&mut machine, NEWS, well);
     }
@@ -324,7 +339,7 @@ fn a_crash_goes_back_version_by_version_and_numbers_are_never_used_again() {
 
 #[test]
 fn a_crash_in_unload_does_not_cost_the_new_build() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     run(&mut machine, NEWS, well);
     let calls = calls(&mut machine, NEWS, |version, _| version == 1);
     assert_eq!(calls, [(1, Operation::Unload), (2, Operation::Load), (2, Operation::Step)]);
@@ -333,7 +348,7 @@ fn a_crash_in_unload_does_not_cost_the_new_build() {
 
 #[test]
 fn a_first_version_that_crashes_leaves_the_place_to_a_fixed_build() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     assert_eq!(calls(&mut machine, NEWS, |_, _| true), [(1, Operation::Load)]);
     assert_eq!(run(&mut machine, STEP, well), Outcome::Idle);
     assert_eq!(
@@ -344,7 +359,7 @@ fn a_first_version_that_crashes_leaves_the_place_to_a_fixed_build() {
 
 #[test]
 fn a_first_version_that_says_no_in_a_step_stays() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     run(&mut machine, NEWS, well);
     let outcome = run(&mut machine, STEP, |action| match action {
         Action::Call { .. } => Answer::Returned(-5),
@@ -356,7 +371,7 @@ fn a_first_version_that_says_no_in_a_step_stays() {
 
 #[test]
 fn without_a_history_a_failed_load_still_goes_back() {
-    let mut machine = Machine::new(0);
+    let mut machine = Machine::new(0, Retreat::Newest);
     run(&mut machine, NEWS, well);
     calls(&mut machine, NEWS, |version, _| version == 2);
     assert_eq!(machine.current(), Some(1));
@@ -364,7 +379,7 @@ fn without_a_history_a_failed_load_still_goes_back() {
 
 #[test]
 fn rolling_back_unloads_the_one_and_loads_the_other() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::new(3, Retreat::Newest);
     for _ in 0..3 {
         run(&mut machine, NEWS, well);
     }
@@ -375,13 +390,45 @@ fn rolling_back_unloads_the_one_and_loads_the_other() {
     assert_eq!(run(&mut machine, Request::RollBack { to: 7 }, well), Outcome::Unknown);
 }
 
+#[test]
+fn as_in_cr_what_was_gone_back_to_falls_back_to_the_next_lower_number() {
+    let mut machine = Machine::new(3, Retreat::Previous);
+    run(&mut machine, NEWS, well);
+    run(&mut machine, NEWS, well);
+    calls(&mut machine, STEP, |version, _| version == 2);
+    assert_eq!(machine.current(), Some(1), "2 failed in a step");
+    run(&mut machine, NEWS, well);
+    calls(&mut machine, NEWS, |version, _| version == 4);
+    assert_eq!(machine.current(), Some(3), "4 failed in its load");
+    run(&mut machine, STEP, well);
+    let made = calls(&mut machine, NEWS, |version, operation| {
+        (version, operation) == (3, Operation::Unload)
+    });
+    assert_eq!(made, [(3, Operation::Unload)], "the new build has to wait");
+    assert_eq!(machine.current(), Some(2));
+    assert_eq!(
+        calls(&mut machine, STEP, |_, _| false),
+        [(2, Operation::Load), (2, Operation::Step)]
+    );
+    assert_eq!(machine.history().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn as_in_cr_but_with_nothing_before_it_a_crash_in_unload_does_not_cost_the_new_build() {
+    let mut machine = Machine::new(3, Retreat::Previous);
+    run(&mut machine, NEWS, well);
+    let calls = calls(&mut machine, NEWS, |version, _| version == 1);
+    assert_eq!(calls, [(1, Operation::Unload), (2, Operation::Load), (2, Operation::Step)]);
+}
+
 proptest! {
     #[test]
     fn long_lives_keep_the_invariants(
         depth in 0usize..5,
+        retreat in prop::sample::select(&RETREATS[..]),
         inputs in prop::collection::vec((0usize..INPUTS.len(), 1u32..12), 0..400),
     ) {
-        let mut books = Books::new(depth);
+        let mut books = Books::new(depth, retreat);
         for (index, to) in inputs {
             books.feed(match INPUTS[index] {
                 Input::Begin(Request::RollBack { .. }) => Input::Begin(Request::RollBack { to }),
@@ -393,10 +440,11 @@ proptest! {
     #[test]
     fn every_request_ends(
         depth in 0usize..4,
+        retreat in prop::sample::select(&RETREATS[..]),
         requests in prop::collection::vec((0u8..8, 1u32..6), 1..60),
         answers in prop::collection::vec(0u8..8, 64),
     ) {
-        let mut machine = Machine::new(depth);
+        let mut machine = Machine::new(depth, retreat);
         let mut turn = 0;
         for (kind, to) in requests {
             let request = match kind {

@@ -9,7 +9,7 @@ use crate::contract::{FailureCode, Operation};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Outcome};
 use crate::stage::Identity;
-use crate::state;
+use crate::state::{self, StateReport};
 use crate::sys;
 use crate::version::{Digest, Loading, Unready, Version};
 
@@ -20,6 +20,10 @@ const WRITING: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_millis(640);
 /// How soon a build is looked at again that misses something; each look copies the build.
 const MISSING: Duration = Duration::from_secs(1);
+
+/// How soon a build is loaded whose turn had come when the version before it failed to make room: it
+/// may fail so again.
+const POSTPONED: Duration = Duration::from_secs(1);
 
 /// The address that stands for the default action of a signal, as a range.
 const DEFAULT: std::ops::Range<usize> = 0..1;
@@ -33,7 +37,7 @@ impl Plugin {
                 Action::Prepare { version } => self.prepare(version),
                 Action::Call { version, operation } => self.call(version, operation),
                 Action::Carry { from, to } => self.carry(from, to),
-                Action::Revert { to } => self.revert(to),
+                Action::Revert { to, afresh } => self.revert(to, afresh),
                 Action::Retire { version, cause } => self.retire(version, cause),
             };
             action = self.machine.answer(answer);
@@ -53,10 +57,10 @@ impl Plugin {
             caller: &self.caller,
             known_bad: &self.known_bad,
         };
-        let policy = self.options.state;
+        let options = &self.options;
         let running = self.machine.current().and_then(|number| self.find(number));
         let accept = |new: &state::StateMap| {
-            running.and_then(|running| state::refusal(policy, running.state(), new))
+            running.and_then(|running| state::refusal(options, running.state(), new))
         };
         let result = Version::prepare(&loading, spare, accept);
         let before = self.retry.take();
@@ -117,13 +121,22 @@ impl Plugin {
         }
     }
 
+    /// The build that is on disk was turned away for no fault of its own.
+    pub(super) fn postpone(&mut self) {
+        self.retry = Some(Retry { after: POSTPONED, since: Instant::now(), eager: false });
+        self.notice.look_after(Some(POSTPONED));
+    }
+
     fn retry_after(&mut self, after: Duration) {
-        self.retry = Some(Retry { after, since: Instant::now() });
+        self.retry = Some(Retry { after, since: Instant::now(), eager: true });
     }
 
     /// Tells a refusal, unless it is the one that was told last.
     fn refuse(&mut self, refusal: Refusal) {
-        self.context.failure = FailureCode::BAD_IMAGE;
+        self.context.failure = match refusal.kind {
+            RefusalKind::State => FailureCode::STATE_INVALIDATED,
+            _ => FailureCode::BAD_IMAGE,
+        };
         if self.refused.as_ref() != Some(&refusal) {
             self.tell(Event::Refused(refusal.clone()));
             self.refused = Some(refusal);
@@ -220,34 +233,45 @@ impl Plugin {
             self.arrival = Some(Arrival::First);
             return Answer::Done;
         };
+        let number = self.versions[from].number();
+        let report = self.transfer(from, to);
+        self.arrival = Some(Arrival::From(number, report));
+        Answer::Done
+    }
+
+    /// Carries the state of one version into another, both by their places.
+    fn transfer(&mut self, from: usize, to: usize) -> StateReport {
         let target = &self.versions[to];
         let others = others(&self.versions, &self.lingering, target);
         let exits = sys::take_exits(target.range());
         let mut carried = state::carry(
-            self.options.state,
+            &self.options,
             &self.versions[from],
             target,
             &others,
-            self.options.search_limit,
             &mut self.spare,
             |place| target.destroy_fresh(&exits, place),
         );
         sys::return_exits(exits);
-        let number = self.versions[from].number();
         carried.reach.merge(self.relink_userdata(to));
         self.versions[from].gave_away(carried.sources);
         self.versions[to].received(carried.targets);
         self.versions[to].set_reach(carried.reach);
         self.versions[to].set_renewed(carried.renewed);
-        self.arrival = Some(Arrival::From(number, carried.report));
-        Answer::Done
+        carried.report
     }
 
-    fn revert(&mut self, number: u32) -> Answer {
+    fn revert(&mut self, number: u32, afresh: bool) -> Answer {
         let from = self.called.unwrap_or(number);
         self.context.version = number;
         self.arrival = None;
-        if let Some(to) = self.versions.iter().position(|version| version.number() == number) {
+        let place = |number| self.versions.iter().position(|version| version.number() == number);
+        let (left, to) = (place(from), place(number));
+        if let Some((left, to)) = left.zip(to).filter(|_| afresh) {
+            self.transfer(left, to);
+            self.versions.iter_mut().for_each(Version::lets_go);
+            self.versions[to].takes_back();
+        } else if let Some(to) = to {
             let target = &self.versions[to];
             let others = others(&self.versions, &self.lingering, target);
             let mut reach = state::relink(target, &others, self.options.search_limit);

@@ -17,6 +17,9 @@ impl Plugin {
             // Nothing of it is trusted, its destructors least of all.
             version.distrust();
         }
+        if cause == Retirement::Unused {
+            self.postpone();
+        }
         let last = cause == Retirement::Closed && self.versions.is_empty();
         self.release(version, cause == Retirement::Closed, last);
         // Whatever held the others may be gone by now.

@@ -7,17 +7,25 @@ use super::relink::{Reach, Relinker};
 use super::report::{Refused, Resized, StateReport};
 use super::scalar::Scalar;
 use super::variables::{StateMap, Variable};
-use crate::builder::StatePolicy;
+use crate::builder::{Options, StatePolicy};
 use crate::sys::{self, Spare};
 use crate::version::Version;
 
 /// Why a build is refused under a policy that asks for like sections; nothing has been touched yet.
-pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Option<String> {
-    let size = |section: &Range<u64>| section.end - section.start;
-    let sizes = |map: &StateMap| map.sections.iter().map(size).collect::<Vec<_>>();
+pub(crate) fn refusal(options: &Options, old: &StateMap, new: &StateMap) -> Option<String> {
+    let policy = options.state;
+    let compared = |map: &StateMap| {
+        let untagged = map.untagged.iter().filter(|_| options.by_name);
+        map.sections.iter().chain(untagged).cloned().collect::<Vec<_>>()
+    };
+    let sizes = |map: &StateMap| {
+        compared(map).iter().map(|section| section.end - section.start).collect::<Vec<_>>()
+    };
     let fits = match policy {
-        StatePolicy::BySymbol | StatePolicy::Off => return None,
-        StatePolicy::Identical => old.sections == new.sections,
+        StatePolicy::Off => return None,
+        StatePolicy::BySymbol if !options.refuse_hidden => return None,
+        StatePolicy::BySymbol => true,
+        StatePolicy::Identical => compared(old) == compared(new),
         StatePolicy::SameSize => sizes(old) == sizes(new),
         StatePolicy::Fits => {
             let (old, new) = (sizes(old), sizes(new));
@@ -25,14 +33,15 @@ pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Op
         }
     };
     if old.headerless || new.headerless {
+        let which = if new.headerless { "it" } else { "the version that runs" };
         return Some(format!(
-            "there are no section headers to find the state by, which the policy {policy:?} needs"
+            "{which} has no section headers to find the state by; keep them when stripping"
         ));
     }
     (!fits).then(|| {
         format!(
             "the state sections are {:x?} and were {:x?}, which the policy {policy:?} does not allow",
-            new.sections, old.sections
+            compared(new), compared(old)
         )
     })
 }
@@ -43,22 +52,22 @@ pub(crate) fn refusal(policy: StatePolicy, old: &StateMap, new: &StateMap) -> Op
 /// constructed there can be destroyed first. `spare` is memory that the new version may have.
 /// `others` are the versions, `from` among them, whose images may be led into.
 pub(crate) fn carry(
-    policy: StatePolicy,
+    options: &Options,
     from: &Version,
     to: &Version,
     others: &[&Version],
-    search_limit: usize,
     spare: &mut Option<Spare>,
     mut fresh: impl FnMut(&Range<usize>),
 ) -> Carried {
     let mut carried = Carried::default();
     let report = &mut carried.report;
-    let moves = match policy {
+    let moves = match options.state {
         StatePolicy::Off => return carried,
+        _ if options.by_name => by_symbol(from, to, report),
         StatePolicy::BySymbol => by_symbol(from, to, report),
         _ => by_section(from.state(), to.state(), report),
     };
-    let mut relinker = Relinker::new(to, others, search_limit);
+    let mut relinker = Relinker::new(to, others, options.search_limit);
     // As image addresses: the search takes words for pointers, and it must not find and change
     // these.
     let mut done = Vec::new();

@@ -49,6 +49,8 @@ pub(crate) struct StateMap {
     pub(crate) variables: Vec<Variable>,
     /// The state sections, in the order of the image.
     pub(crate) sections: Vec<Range<u64>>,
+    /// The sections of zero-initialised variables that are carried as well.
+    pub(crate) untagged: Vec<Range<u64>>,
     /// The image has no section headers: whether it has state cannot be told.
     pub(crate) headerless: bool,
 }
@@ -58,6 +60,7 @@ impl StateMap {
     pub(crate) fn of(image: &Image<'_>, untagged_bss: bool) -> Self {
         let headerless = image.sections().is_empty();
         let mut sections = Vec::new();
+        let mut untagged = Vec::new();
         let mut searched = Vec::new();
         for section in image.sections() {
             let state = section.name == STATE_SECTION.as_bytes();
@@ -67,14 +70,12 @@ impl StateMap {
             if (state || bss) && holds_variables && section.size > 0 {
                 let range = section.range();
                 searched.push((range.clone(), state));
-                if state {
-                    sections.push(range);
-                }
+                if state { &mut sections } else { &mut untagged }.push(range);
             }
         }
         let mut variables = Vec::new();
         if searched.is_empty() {
-            return Self { variables, sections, headerless };
+            return Self { variables, sections, untagged, headerless };
         }
         let mut guards = Vec::new();
         let full = image.symbols().next().is_some();
@@ -124,7 +125,7 @@ impl StateMap {
         }
         variables.sort_by_key(|variable| (variable.address, variable.size));
         variables.dedup_by(|later, first| later.address < first.address.saturating_add(first.size));
-        Self { variables, sections, headerless }
+        Self { variables, sections, untagged, headerless }
     }
 }
 

@@ -56,10 +56,12 @@ impl Checked {
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
         let copy = plan_load_copy(&image, &options)
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+        let constructs = || !image.imports("__cxa_atexit").is_empty();
+        let bss = loading.options.untagged_bss && !(loading.options.fresh_objects && constructs());
         let checked = Self {
             range: image.range().unwrap_or(0..0),
             writable: writable(&image),
-            state: StateMap::of(&image, loading.options.untagged_bss),
+            state: StateMap::of(&image, bss),
             initializers: copy.initializers,
             finalizers: copy.finalizers,
             unique: copy.unique_symbols,
