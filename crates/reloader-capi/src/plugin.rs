@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reloader::{
-    Builder, Cause, During, Event, FailureCode, Snapshot, StatePolicy, StateReport, Step, Watch,
+    Builder, Cause, During, Event, FailureCode, Retreat, Snapshot, StatePolicy, StateReport, Step,
+    Watch,
 };
 
 use crate::abi::{self, Sized as _};
@@ -214,7 +215,11 @@ impl Settings<'_> {
         let has = |flag| flags & flag != 0;
         builder = builder
             .state(self.policy(policy)?)
-            .untagged_bss(has(abi::UNTAGGED))
+            .untagged_bss(has(abi::UNTAGGED | abi::AS_CR))
+            .fresh_objects(has(abi::AS_CR))
+            .carried_by_name(has(abi::AS_CR))
+            .refuse_hidden_state(has(abi::AS_CR))
+            .retreat(if has(abi::AS_CR) { Retreat::Previous } else { Retreat::Newest })
             .retry_known_bad(has(abi::RETRY_KNOWN_BAD | abi::AS_CR))
             .may_be_missing(has(abi::MAY_BE_MISSING));
         if let Some(entry) = self.entry {
