@@ -47,7 +47,8 @@
 #define ELF_SECTION(name) __attribute__((__used__, __section__(#name))) ELF_SECTIONS_RETAIN
 
 /* At file scope, once in each source file that asks for the bounds. They are hidden, so that each library has its
- * own, and weak, so that a section without variables is empty and no error. */
+ * own, and weak, so that a section without variables is empty and no error; where that is then is
+ * undefined. */
 #define ELF_SECTION_BOUNDS(name)                                                              \
     ELF_SECTIONS_EXTERN char __start_##name[] __attribute__((__weak__, __visibility__("hidden"))); \
     ELF_SECTIONS_EXTERN char __stop_##name[] __attribute__((__weak__, __visibility__("hidden")))

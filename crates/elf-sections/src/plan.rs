@@ -69,6 +69,8 @@ pub struct Changes<'a> {
 ///   of an unused one, or of a `PT_NOTE` that says the same as `PT_GNU_PROPERTY`; if there is none,
 ///   the program headers are copied into the new segment as well. No other segment moves, no
 ///   address changes, and no header that means something is given up.
+/// - glibc looks for the program headers in the pages of every segment, to the end of the last one,
+///   so copied ones start on a page of the file that no other segment reaches into.
 /// - Before 5.18 Linux told a program that its headers are at `e_phoff` behind the first segment's
 ///   start. So that they are, a program whose headers are copied gets the new segment at the same
 ///   distance in the file as in memory, which may leave a hole before it.

@@ -176,8 +176,10 @@ impl Image<'_> {
             .take(locals)
             .filter(|symbol| {
                 let is_data = matches!(symbol.kind, SymbolKind::Object | SymbolKind::NoType);
+                // Objects without a file symbol seem to belong to the file before them.
+                let is_kept = KEPT.iter().any(|start| symbol.name.starts_with(start));
                 let is_of_start_files =
-                    symbol.file.is_some_and(|file| START_FILES.contains(&file) && symbol.size != 0);
+                    is_kept && symbol.file.is_some_and(|file| START_FILES.contains(&file));
                 is_data && (symbol.name == b"__dso_handle" || is_of_start_files)
             })
             .map(|symbol| {
@@ -252,6 +254,9 @@ const BY_SECTION: [Reason; 6] = [
 
 /// `_DYNAMIC`, and two words for the loader's own.
 const RESERVED_GOT_WORDS: u64 = 3;
+
+/// Whether destructors have run, and what the unwinder was given; each has a number behind it.
+const KEPT: [&[u8]; 4] = [b"completed", b"object", b"dtor_idx", b"__initialized"];
 
 /// gcc's and LLVM's.
 const START_FILES: [&[u8]; 2] = [b"crtstuff.c", b"crtbegin.c"];

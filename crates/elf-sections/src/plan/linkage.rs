@@ -137,14 +137,21 @@ fn put(
 /// Writes new entries into spare ones, or over such as no loader needs. Whether there was room.
 fn add_entries(draft: &mut Draft<'_, '_>, new: &[(Tag, u64)]) -> Result<bool, Error> {
     let used = draft.image.dynamic().len();
+    let empty = (used..draft.dynamic.count()).take_while(|&index| {
+        draft.dynamic.entry(index).is_some_and(|entry| entry.iter().all(|&byte| byte == 0))
+    });
     // The last one ends the table.
-    let spare = used..draft.dynamic.count().saturating_sub(1);
+    let spare = used..used.saturating_add(empty.count()).saturating_sub(1);
     let dispensable = draft.image.dynamic().iter().enumerate();
     let dispensable = dispensable
         .filter(|(_, entry)| matches!(entry.tag, Tag::RELACOUNT | Tag::RELCOUNT))
         .map(|(index, _)| index);
-    let places: Vec<usize> = spare.chain(dispensable).take(new.len()).collect();
-    if places.len() < new.len() {
+    let mut places: Vec<usize> = spare.chain(dispensable).take(new.len()).collect();
+    places.sort_unstable();
+    // Libraries are searched in the order of their entries.
+    let last = draft.image.dynamic().iter().rposition(|entry| entry.tag == Tag::NEEDED);
+    let adds_library = new.iter().any(|(tag, _)| *tag == Tag::NEEDED);
+    if places.len() < new.len() || (adds_library && places.first().copied() < last) {
         return Ok(false);
     }
     for (&index, &(tag, value)) in places.iter().zip(new) {

@@ -96,7 +96,7 @@ fn add_segment(draft: &mut Draft<'_, '_>, wanted: Wanted) -> Result<(), Error> {
     let is_program = image.header().kind == Kind::Executable
         || image.segment(SegmentKind::INTERP).is_some()
         || image.is_pie();
-    let place = Place::find(image, draft.end(), size, is_program && moves_headers)?;
+    let place = Place::find(image, draft.end(), size, moves_headers, is_program)?;
 
     // The loader writes into the dynamic table.
     let permissions = Permissions(if wanted.moves_dynamic { 6 } else { 4 });
@@ -158,17 +158,28 @@ struct Place {
 }
 
 impl Place {
-    /// `keeps_distance`: it must be as far from the file's start as from the first segment's.
-    fn find(image: &Image<'_>, end: u64, size: u64, keeps_distance: bool) -> Result<Place, Error> {
+    /// Where it has the program headers, no other segment's last page must reach into it in the
+    /// file, and for a program it must be as far from the file's start as from the first segment's
+    /// address.
+    fn find(
+        image: &Image<'_>,
+        end: u64,
+        size: u64,
+        moves_headers: bool,
+        is_program: bool,
+    ) -> Result<Place, Error> {
         let no_room = |wanted, room| Error::NoRoom { structure: Structure::Segment, wanted, room };
         let first = image.loads().next().ok_or(Error::Absent { structure: Structure::Segment })?;
         let align = image.loads().map(|load| load.align).max().unwrap_or(0).max(PAGE);
         let align = if align.is_power_of_two() && align <= LARGEST_ALIGN { align } else { PAGE };
         let top = image.range().map_or(0, |range| range.end);
         let page = top.checked_next_multiple_of(align).ok_or(no_room(size, 0))?;
-        let end = end.checked_next_multiple_of(16).ok_or(no_room(size, 0))?;
+        let mut end = end.checked_next_multiple_of(16).ok_or(no_room(size, 0))?;
+        if moves_headers {
+            end = end.max(behind_all_pages(image, align).ok_or(no_room(size, 0))?);
+        }
         let distance = first.address.wrapping_sub(first.offset);
-        let place = if keeps_distance {
+        let place = if moves_headers && is_program {
             if distance & PAGE.wrapping_sub(1) != 0 || distance > first.address {
                 return Err(no_room(size, 0));
             }
@@ -192,6 +203,15 @@ impl Place {
         }
         Ok(place)
     }
+}
+
+/// The offset in the file behind the last page of every segment.
+///
+/// glibc takes the program headers to be in the first segment whose pages have their offset in the
+/// file, and then reads them at an address that may be beyond that segment's bytes, in zeros.
+fn behind_all_pages(image: &Image<'_>, align: u64) -> Option<u64> {
+    let ends = image.loads().map(|load| load.offset.saturating_add(load.file_size));
+    ends.max()?.checked_next_multiple_of(align.min(LARGEST_PAGE))
 }
 
 /// A program header that nobody misses: an unused one, or the note segment that says the same as
@@ -253,7 +273,10 @@ fn lead_to_strings(
         it.is_addressable() && it.kind == crate::SectionKind::STRTAB && Some(it.address) == old
     });
     match section {
-        Some(section) => draft.set_section(section.index, Some(address), offset, size),
+        Some(section) => {
+            symbols::move_section(draft, section.index, address)?;
+            draft.set_section(section.index, Some(address), offset, size)
+        }
         None => Ok(()),
     }
 }
@@ -272,6 +295,7 @@ fn lead_to_dynamic(
     set_segment(draft, index, &moved)?;
     let section = image.sections().iter().find(|it| it.kind == crate::SectionKind::DYNAMIC);
     if let Some(section) = section {
+        symbols::move_section(draft, section.index, address)?;
         draft.set_section(section.index, Some(address), offset, size)?;
     }
     symbols::move_named(draft, b"_DYNAMIC", address)?;
@@ -289,6 +313,9 @@ fn lead_to_dynamic(
 
 /// The smallest page of any processor.
 const PAGE: u64 = 4096;
+
+/// The largest page of any processor.
+const LARGEST_PAGE: u64 = 1 << 16;
 
 /// `PN_XNUM`: from here on the number of program headers is elsewhere.
 const PN_XNUM: usize = 0xffff;

@@ -16,7 +16,12 @@ pub(super) fn set_debug_link(draft: &mut Draft<'_, '_>, link: DebugLink<'_>) -> 
     let size = bytes.len() as u64;
     let found = draft.image.sections().iter().find(|it| it.name == NAME).copied();
     match found {
-        Some(section) if size <= section.size && section.kind != SectionKind::NOBITS => {
+        Some(section) if section.kind != SectionKind::PROGBITS => {
+            let (structure, what) = (Structure::Section, "a debug link without bytes");
+            let (at, found) = (section.offset, u64::from(section.kind.0));
+            Err(Error::Malformed { structure, at, what, found })
+        }
+        Some(section) if size <= section.size => {
             draft.replace(section.offset, &bytes)?;
             draft.set_section(section.index, None, section.offset, size)
         }
@@ -41,6 +46,11 @@ fn add(draft: &mut Draft<'_, '_>, name: &[u8], offset: u64, size: u64) -> Result
         .and_then(|index| image.sections().get(index));
     let names = names.ok_or(Error::Absent { structure })?;
     let old = image.section_bytes(names).unwrap_or_default();
+    // What is put behind them must not go on with the last one.
+    if names.kind != SectionKind::STRTAB || old.last() != Some(&0) {
+        let (at, what, found) = (names.offset, "not a table of strings", u64::from(names.kind.0));
+        return Err(Error::Malformed { structure, at, what, found });
+    }
     let name_at = u32::try_from(old.len()).map_err(|_| Error::NoRoom {
         structure,
         wanted: old.len() as u64,

@@ -4,7 +4,7 @@ use object::elf;
 
 use super::Draft;
 use crate::dynamic::Tag;
-use crate::symbol::{Binding, SymbolTable};
+use crate::symbol::{Binding, RawSymbol, SymbolKind, SymbolTable};
 use crate::{Class, Error, Image, SectionKind, Structure};
 
 /// Makes unique symbols global, in both tables.
@@ -48,6 +48,21 @@ fn unique<'a>(
 
 /// Gives the symbols of a name another value.
 pub(super) fn move_named(draft: &mut Draft<'_, '_>, name: &[u8], to: u64) -> Result<(), Error> {
+    set_values(draft, to, |table, raw| table.name(raw) == name)
+}
+
+/// Gives the symbols that stand for a section another value.
+pub(super) fn move_section(draft: &mut Draft<'_, '_>, section: u32, to: u64) -> Result<(), Error> {
+    set_values(draft, to, |_, raw| {
+        raw.kind() == SymbolKind::Section && u32::from(raw.section) == section
+    })
+}
+
+fn set_values(
+    draft: &mut Draft<'_, '_>,
+    to: u64,
+    is_it: impl Fn(&SymbolTable<'_>, &RawSymbol) -> bool,
+) -> Result<(), Error> {
     let image = draft.image;
     let dynamic = image.dynamic_value(Tag::SYMTAB).and_then(|it| image.offset_of(it, 1));
     let section = image.sections().iter().find(|section| section.kind == SectionKind::SYMTAB);
@@ -61,7 +76,7 @@ pub(super) fn move_named(draft: &mut Draft<'_, '_>, name: &[u8], to: u64) -> Res
         let Some(start) = start else { continue };
         for index in 0..table.count {
             let Some(raw) = table.raw(index) else { break };
-            if raw.is_undefined() || table.name(&raw) != name {
+            if raw.is_undefined() || !is_it(&table, &raw) {
                 continue;
             }
             let offset = u64::from(index)

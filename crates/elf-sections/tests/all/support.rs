@@ -97,10 +97,13 @@ pub fn skipped(what: &str) {
     eprintln!("skipped: there is no {what}");
 }
 
+/// The inputs of both fuzz targets.
 pub fn regressions() -> Vec<(String, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions/elf_image");
-    let mut inputs: Vec<(String, Vec<u8>)> = std::fs::read_dir(directory)
-        .unwrap()
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions");
+    let mut inputs: Vec<(String, Vec<u8>)> = ["elf_parse", "elf_plan"]
+        .iter()
+        .filter_map(|target| std::fs::read_dir(directory.join(target)).ok())
+        .flatten()
         .map(|entry| {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();

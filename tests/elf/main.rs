@@ -1,0 +1,23 @@
+//! elf-sections on real images: those of this machine, those of its compilers and linkers, and
+//! those that are loaded.
+
+/// Every ELF file of the machine, against readelf and other readers.
+mod census;
+/// Sections whose bytes are compressed.
+mod compressed;
+/// Core files.
+mod cores;
+/// What no ordinary tool makes: too many headers, and a table behind 4 GiB.
+mod extremes;
+/// Guests that say themselves where their bounds are.
+mod guests;
+/// Guests of all linkers, and where their variables really are.
+mod linkers;
+/// Loading libraries and asking them.
+mod loaded;
+/// What was planned, loaded.
+mod plans;
+/// Images of other processes, and what has become of their files.
+mod processes;
+/// Running tools on scratch files.
+mod workshop;
