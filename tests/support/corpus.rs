@@ -28,7 +28,7 @@ pub struct Package {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Registry {
-    PyPi { platform: &'static str },
+    PyPi { platform: &'static str, python: &'static str },
     Npm,
     Crates,
 }
@@ -42,7 +42,18 @@ impl Package {
         platform: &'static str,
         sha256: &'static str,
     ) -> Self {
-        Self { registry: Registry::PyPi { platform }, name, version, sha256 }
+        Self::wheel_for("3.11", name, version, platform, sha256)
+    }
+
+    /// A wheel of which there is none for Python 3.11.
+    pub const fn wheel_for(
+        python: &'static str,
+        name: &'static str,
+        version: &'static str,
+        platform: &'static str,
+        sha256: &'static str,
+    ) -> Self {
+        Self { registry: Registry::PyPi { platform, python }, name, version, sha256 }
     }
 
     /// A package from npm; scoped names too: `@rollup/rollup-win32-x64-msvc`.
@@ -103,11 +114,11 @@ impl Package {
     fn download(&self, directory: &Path) -> Option<()> {
         let Self { name, version, .. } = self;
         let mut command = match self.registry {
-            Registry::PyPi { platform } => {
+            Registry::PyPi { platform, python } => {
                 let mut pip = limited("python3")?;
                 pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
                     .args(["--disable-pip-version-check", "--retries=2", "--timeout=30"])
-                    .args(["--python-version=3.11", "--platform", platform, "--dest=."])
+                    .args(["--python-version", python, "--platform", platform, "--dest=."])
                     .arg(format!("{name}=={version}"));
                 pip
             }
@@ -183,7 +194,7 @@ impl Package {
     fn label(&self) -> String {
         let Self { name, version, .. } = self;
         match self.registry {
-            Registry::PyPi { platform } => format!("pypi {name} {version} {platform}"),
+            Registry::PyPi { platform, .. } => format!("pypi {name} {version} {platform}"),
             Registry::Npm => format!("npm {name} {version}"),
             Registry::Crates => format!("crate {name} {version}"),
         }

@@ -2,7 +2,7 @@
 
 use object::{Endianness, macho, pod};
 
-use crate::command::{CommandKind, until_nul};
+use crate::command::CommandKind;
 use crate::header::{Class, Cpu, Endian, FileFlags, FileKind, Header};
 use crate::section::{Section, SectionFlags, SectionKind};
 use crate::segment::{Permissions, Segment, SegmentFlags};
@@ -12,6 +12,14 @@ use crate::segment::{Permissions, Segment, SegmentFlags};
 pub(crate) struct Layout {
     pub(crate) class: Class,
     pub(crate) endian: Endianness,
+}
+
+/// What reads the headers of segments and sections, of which there are many: for it the byte order
+/// is a type, so that it is not asked for with each field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Headers<E> {
+    pub(crate) class: Class,
+    pub(crate) endian: E,
 }
 
 /// An entry of the symbol table as it stands in the file.
@@ -26,18 +34,77 @@ pub(crate) struct RawSymbol {
 
 /// Reads the structure of the layout's class from the front of the bytes and widens it.
 macro_rules! widen {
-    ($layout:expr, $bytes:expr, $small:ident, $large:ident, |$raw:ident, $rest:ident| $value:expr) => {
-        match $layout.class {
+    (
+        $class:expr, $endian:ty, $bytes:expr, $small:ident, $large:ident,
+        |$raw:ident, $rest:ident| $value:expr
+    ) => {
+        match $class {
             Class::MachO32 => {
-                let ($raw, $rest) = pod::from_bytes::<macho::$small<Endianness>>($bytes).ok()?;
+                let ($raw, $rest) = pod::from_bytes::<macho::$small<$endian>>($bytes).ok()?;
                 Some($value)
             }
             Class::MachO64 => {
-                let ($raw, $rest) = pod::from_bytes::<macho::$large<Endianness>>($bytes).ok()?;
+                let ($raw, $rest) = pod::from_bytes::<macho::$large<$endian>>($bytes).ok()?;
                 Some($value)
             }
         }
     };
+}
+
+#[allow(clippy::useless_conversion, reason = "the same text widens 32-bit and 64-bit fields")]
+impl<E: object::Endian> Headers<E> {
+    /// Kind and size of a load command.
+    #[inline]
+    pub(crate) fn command(self, bytes: &[u8]) -> Option<(CommandKind, u32)> {
+        let (raw, _) = pod::from_bytes::<macho::LoadCommand<E>>(bytes).ok()?;
+        Some((CommandKind(raw.cmd.get(self.endian).0), raw.cmdsize.get(self.endian)))
+    }
+
+    /// A segment, and the bytes behind it where its section headers are.
+    #[inline]
+    pub(crate) fn segment(self, bytes: &[u8]) -> Option<(Segment<'_>, &[u8])> {
+        let e = self.endian;
+        widen!(self.class, E, bytes, SegmentCommand32, SegmentCommand64, |raw, rest| (
+            Segment {
+                index: 0,
+                name: fixed_name(&raw.segname),
+                address: raw.vmaddr.get(e).into(),
+                memory_size: raw.vmsize.get(e).into(),
+                offset: raw.fileoff.get(e).into(),
+                file_size: raw.filesize.get(e).into(),
+                permissions: Permissions(raw.initprot.get(e).0),
+                maximum: Permissions(raw.maxprot.get(e).0),
+                flags: SegmentFlags(raw.flags.get(e).0),
+                first_section: 0,
+                section_count: raw.nsects.get(e),
+            },
+            rest,
+        ))
+    }
+
+    #[inline]
+    pub(crate) fn section(self, bytes: &[u8]) -> Option<Section<'_>> {
+        let e = self.endian;
+        widen!(self.class, E, bytes, Section32, Section64, |raw, _rest| {
+            let flags = raw.flags.get(e).0;
+            Section {
+                index: 0,
+                name: fixed_name(&raw.sectname),
+                segment_name: fixed_name(&raw.segname),
+                segment: 0,
+                kind: SectionKind((flags & macho::SECTION_TYPE) as u8),
+                flags: SectionFlags(flags & macho::SECTION_ATTRIBUTES),
+                address: raw.addr.get(e).into(),
+                offset: raw.offset.get(e).into(),
+                size: raw.size.get(e).into(),
+                align: raw.align.get(e),
+                relocations: raw.reloff.get(e),
+                relocation_count: raw.nreloc.get(e),
+                reserved1: raw.reserved1.get(e),
+                reserved2: raw.reserved2.get(e),
+            }
+        })
+    }
 }
 
 #[allow(clippy::useless_conversion, reason = "the same text widens 32-bit and 64-bit fields")]
@@ -60,7 +127,7 @@ impl Layout {
             Endianness::Little => Endian::Little,
             Endianness::Big => Endian::Big,
         };
-        widen!(self, bytes, MachHeader32, MachHeader64, |raw, _rest| Header {
+        widen!(self.class, Endianness, bytes, MachHeader32, MachHeader64, |raw, _rest| Header {
             class: self.class,
             endian,
             cpu: Cpu { family: raw.cputype.get(e).0, subtype: raw.cpusubtype.get(e).0 },
@@ -77,53 +144,9 @@ impl Layout {
         Some((CommandKind(raw.cmd.get(self.endian).0), raw.cmdsize.get(self.endian)))
     }
 
-    /// A segment, and the bytes behind it where its section headers are.
-    pub(crate) fn segment(self, bytes: &[u8]) -> Option<(Segment<'_>, &[u8])> {
-        let e = self.endian;
-        widen!(self, bytes, SegmentCommand32, SegmentCommand64, |raw, rest| (
-            Segment {
-                index: 0,
-                name: until_nul(&raw.segname),
-                address: raw.vmaddr.get(e).into(),
-                memory_size: raw.vmsize.get(e).into(),
-                offset: raw.fileoff.get(e).into(),
-                file_size: raw.filesize.get(e).into(),
-                permissions: Permissions(raw.initprot.get(e).0),
-                maximum: Permissions(raw.maxprot.get(e).0),
-                flags: SegmentFlags(raw.flags.get(e).0),
-                first_section: 0,
-                section_count: raw.nsects.get(e),
-            },
-            rest,
-        ))
-    }
-
-    pub(crate) fn section(self, bytes: &[u8]) -> Option<Section<'_>> {
-        let e = self.endian;
-        widen!(self, bytes, Section32, Section64, |raw, _rest| {
-            let flags = raw.flags.get(e).0;
-            Section {
-                index: 0,
-                name: until_nul(&raw.sectname),
-                segment_name: until_nul(&raw.segname),
-                segment: 0,
-                kind: SectionKind((flags & macho::SECTION_TYPE) as u8),
-                flags: SectionFlags(flags & macho::SECTION_ATTRIBUTES),
-                address: raw.addr.get(e).into(),
-                offset: raw.offset.get(e).into(),
-                size: raw.size.get(e).into(),
-                align: raw.align.get(e),
-                relocations: raw.reloff.get(e),
-                relocation_count: raw.nreloc.get(e),
-                reserved1: raw.reserved1.get(e),
-                reserved2: raw.reserved2.get(e),
-            }
-        })
-    }
-
     pub(crate) fn symbol(self, bytes: &[u8]) -> Option<RawSymbol> {
         let e = self.endian;
-        widen!(self, bytes, Nlist32, Nlist64, |raw, _rest| RawSymbol {
+        widen!(self.class, Endianness, bytes, Nlist32, Nlist64, |raw, _rest| RawSymbol {
             name: raw.n_strx.get(e),
             kind: raw.n_type.0,
             section: raw.n_sect,
@@ -193,4 +216,16 @@ impl Layout {
             Class::MachO64 => large,
         }
     }
+}
+
+/// A name that ends before its first NUL, or has none.
+///
+/// There are two in every section, and so they are not searched byte by byte: in the difference
+/// the lowest bit that is set among the highest of each byte belongs to the first NUL.
+fn fixed_name(name: &[u8; 16]) -> &[u8] {
+    const ONES: u128 = u128::MAX / 0xff;
+    const HIGHEST: u128 = ONES << 7;
+    let word = u128::from_le_bytes(*name);
+    let nul = word.wrapping_sub(ONES) & !word & HIGHEST;
+    name.get(..(nul.trailing_zeros() / 8) as usize).unwrap_or(name)
 }

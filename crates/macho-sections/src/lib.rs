@@ -112,3 +112,8 @@ pub use signature::{
 pub use symbol::{Symbol, SymbolKind, Symbols};
 pub use version::{BuildVersion, Platform, Version};
 pub use writable::{Excluded, Reason, ThreadLocal, Writable};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -162,8 +162,11 @@ impl<'data> Image<'data> {
     /// Thread-local storage: what each thread's block starts as.
     ///
     /// The sections of initial values and of zeros lie one behind the other, and the loader copies
-    /// them as one.
+    /// them as one. In an object file they are still apart, and there is no block.
     pub fn thread_local(&self) -> Option<ThreadLocal> {
+        if self.header().kind == FileKind::OBJECT {
+            return None;
+        }
         let block = self.sections().iter().filter(|section| {
             matches!(
                 section.kind,

@@ -1,12 +1,12 @@
 //! Reading the header and the load commands.
 
-use object::macho;
+use object::{BigEndian, Endian, Endianness, LittleEndian, macho};
 
 use super::{Image, file_range};
 use crate::command::CommandKind;
 use crate::container::{is_fat_magic, java_class};
 use crate::header::Header;
-use crate::layout::Layout;
+use crate::layout::{Headers, Layout};
 use crate::section::Section;
 use crate::segment::Segment;
 use crate::{Error, Structure};
@@ -25,18 +25,33 @@ pub(super) fn image(data: &[u8], base: u64) -> Result<Image<'_>, Error> {
         return Err(Error::ZeroFilled { structure: Structure::FileHeader, offset: 4 });
     }
     let bytes = file_range(Structure::LoadCommand, data, size, u64::from(header.commands_size))?;
-    let mut found = Found::with_room_for(layout, &header, bytes)?;
-    let mut offset = size;
+    let class = layout.class;
+    let Found { segments, sections } = match layout.endian {
+        Endianness::Little => {
+            found(layout, Headers { class, endian: LittleEndian }, &header, bytes)
+        }
+        Endianness::Big => found(layout, Headers { class, endian: BigEndian }, &header, bytes),
+    }?;
+    Ok(Image { data, base, layout, header, segments, sections })
+}
+
+fn found<'data, E: Endian>(
+    layout: Layout,
+    headers: Headers<E>,
+    header: &Header,
+    bytes: &'data [u8],
+) -> Result<Found<'data>, Error> {
+    let mut found = Found::with_room_for(layout, headers, header, bytes)?;
+    let mut offset = layout.header_size() as u64;
     let mut rest = bytes;
     for _ in 0..header.command_count {
-        let (kind, bytes) = command(layout, offset, &mut rest)?;
+        let (kind, bytes) = command(headers, offset, &mut rest)?;
         if kind == layout.segment_kind() {
-            found.segment(layout, offset, bytes)?;
+            found.segment(layout, headers, offset, bytes)?;
         }
         offset = offset.saturating_add(bytes.len() as u64);
     }
-    let Found { segments, sections } = found;
-    Ok(Image { data, base, layout, header, segments, sections })
+    Ok(found)
 }
 
 fn layout(data: &[u8]) -> Result<Layout, Error> {
@@ -67,13 +82,14 @@ fn layout(data: &[u8]) -> Result<Layout, Error> {
 /// Takes the next command off the front of `rest`.
 ///
 /// A size of less than a command's own header would let a walk stand still.
-fn command<'data>(
-    layout: Layout,
+#[inline]
+fn command<'data, E: Endian>(
+    headers: Headers<E>,
     offset: u64,
     rest: &mut &'data [u8],
 ) -> Result<(CommandKind, &'data [u8]), Error> {
     let structure = Structure::LoadCommand;
-    let Some((kind, size)) = layout.command(rest) else {
+    let Some((kind, size)) = headers.command(rest) else {
         let what = "no room for it among the load commands";
         return Err(Error::malformed(structure, offset, what, rest.len() as u64));
     };
@@ -101,12 +117,17 @@ struct Found<'data> {
 impl<'data> Found<'data> {
     /// Counts segments and sections, so that each list is allocated once. The counts are bounded
     /// by the bytes that are there.
-    fn with_room_for(layout: Layout, header: &Header, bytes: &[u8]) -> Result<Self, Error> {
+    fn with_room_for<E: Endian>(
+        layout: Layout,
+        headers: Headers<E>,
+        header: &Header,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
         let (mut segments, mut room) = (0_usize, 0_usize);
         let mut offset = layout.header_size() as u64;
         let mut rest = bytes;
         for _ in 0..header.command_count {
-            let (kind, bytes) = command(layout, offset, &mut rest)?;
+            let (kind, bytes) = command(headers, offset, &mut rest)?;
             if kind == layout.segment_kind() {
                 segments = segments.saturating_add(1);
                 let sections = bytes.len().saturating_sub(layout.segment_size());
@@ -118,24 +139,30 @@ impl<'data> Found<'data> {
         Ok(Found { segments: Vec::with_capacity(segments), sections: Vec::with_capacity(sections) })
     }
 
-    fn segment(&mut self, layout: Layout, offset: u64, bytes: &'data [u8]) -> Result<(), Error> {
+    fn segment<E: Endian>(
+        &mut self,
+        layout: Layout,
+        headers: Headers<E>,
+        offset: u64,
+        bytes: &'data [u8],
+    ) -> Result<(), Error> {
         let structure = Structure::LoadCommand;
-        let Some((mut segment, rest)) = layout.segment(bytes) else {
+        let Some((mut segment, rest)) = headers.segment(bytes) else {
             let what = "too small for a segment";
             return Err(Error::malformed(structure, offset, what, bytes.len() as u64));
         };
         let size = layout.section_size();
-        let headers = usize::try_from(segment.section_count)
+        let sections = usize::try_from(segment.section_count)
             .ok()
             .and_then(|count| rest.get(..count.checked_mul(size)?));
-        let Some(headers) = headers else {
+        let Some(sections) = sections else {
             let what = "more sections than its command has room for";
             return Err(Error::malformed(structure, offset, what, segment.section_count));
         };
         segment.index = index(&self.segments);
         segment.first_section = index(&self.sections);
-        for header in headers.chunks_exact(size) {
-            let Some(mut section) = layout.section(header) else { break };
+        for header in sections.chunks_exact(size) {
+            let Some(mut section) = headers.section(header) else { break };
             section.index = index(&self.sections);
             section.segment = segment.index;
             self.sections.push(section);

@@ -161,7 +161,6 @@ pub enum Encoding {
 /// A dynamic library of everything: 0x800 bytes of head, 0x100 of code, 0x100 of `__DATA_CONST`,
 /// 0x100 of data, then tables and, if wanted, a signature. Addresses are offsets plus [`BASE`].
 pub struct Made {
-    pub form: Form,
     pub bytes: Vec<u8>,
     /// Where the signature is; empty if there is none.
     pub signature: Range<usize>,
@@ -274,7 +273,7 @@ pub fn library(form: Form, encoding: Encoding, directories: &[Directory]) -> Mad
         bytes.extend(sign(&bytes, directories));
     }
     assert_eq!(bytes.len(), signature.end);
-    Made { form, bytes, signature }
+    Made { bytes, signature }
 }
 
 /// Tables of fixups, the load command that points to them, and words of the image that belong to

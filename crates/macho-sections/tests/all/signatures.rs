@@ -1,4 +1,4 @@
-use macho_sections::{Container, Error, HashKind, Image, plan_edit_and_resign};
+use macho_sections::{CodeDirectory, Container, Error, HashKind, Image, plan_edit_and_resign};
 use patch_plan::Plan;
 
 use crate::maker::{
@@ -93,8 +93,14 @@ fn an_edit_renews_exactly_the_hashes_of_its_pages() {
         resigned.plan.apply(&mut bytes).unwrap();
         assert_holds(&bytes, &made, &EVERY_HASH);
         let after = Image::parse(&bytes).unwrap();
-        let hashes: Vec<_> =
-            after.signature().unwrap().unwrap().directories.iter().map(|it| it.cd_hash()).collect();
+        let hashes: Vec<_> = after
+            .signature()
+            .unwrap()
+            .unwrap()
+            .directories
+            .iter()
+            .map(CodeDirectory::cd_hash)
+            .collect();
         let planned: Vec<_> = resigned.directories.iter().map(|it| it.cd_hash).collect();
         assert_eq!(hashes, planned);
         resigned.plan.invert().apply(&mut bytes).unwrap();
