@@ -105,7 +105,7 @@ fn appended_modules_are_found<M: Memory>(rendezvous: &Rendezvous, memory: &M, sn
     for keep in [0, 1, 2] {
         let mut earlier = snapshot.clone();
         for namespace in &mut earlier.namespaces {
-            namespace.modules.truncate(namespace.modules.len() / 2 * keep);
+            namespace.modules.truncate((namespace.modules.len() / 2).saturating_mul(keep));
         }
         let missing = snapshot.modules().count().saturating_sub(earlier.modules().count());
         match rendezvous.extend(memory, &mut earlier) {

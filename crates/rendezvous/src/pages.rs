@@ -1,14 +1,14 @@
 //! A target's memory as it was read, and whether it still says the same.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::memory::{Memory, PAGE, PAGE_U64, ReadError, Unreadable};
 
-/// Memory that is read in whole pages, each once.
+/// Memory that is read in whole pages.
 ///
 /// The nodes of a list and their names lie close together, so that a few large reads do instead of
-/// many small ones; and what was used can be compared with what is there now.
+/// many small ones; and what was looked at can be compared with what is there now.
 pub(crate) struct Pages<'memory, M: ?Sized> {
     memory: &'memory M,
     read: RefCell<Read>,
@@ -16,20 +16,48 @@ pub(crate) struct Pages<'memory, M: ?Sized> {
 
 #[derive(Default)]
 struct Read {
-    /// What was read, by address; runs do not overlap.
-    runs: BTreeMap<u64, Vec<u8>>,
-    /// The places that were looked at: address and length.
-    used: Vec<(u64, usize)>,
-    /// How many bytes all runs have.
+    /// What was read last, the latest in front.
+    runs: VecDeque<Run>,
+    /// What was looked at, if it can change.
+    used: Vec<Used>,
+    /// The bytes that were there.
+    copies: Vec<u8>,
+    /// How many bytes were read altogether.
     total: usize,
-    /// How much to read at the next miss, and up to where the last one read.
+    /// How much was read at the last miss, and up to where.
     ahead: usize,
     last_end: u64,
+}
+
+/// Consecutive bytes of the target.
+#[derive(Default)]
+struct Run {
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+/// A place that was looked at.
+struct Used {
+    address: u64,
+    length: usize,
+    /// Where its bytes are among the copies.
+    copy: usize,
 }
 
 impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
     pub(crate) fn new(memory: &'memory M) -> Pages<'memory, M> {
         Pages { memory, read: RefCell::new(Read::default()) }
+    }
+
+    /// Begins anew, as if nothing had been read.
+    pub(crate) fn forget(&self) {
+        let mut read = self.read.borrow_mut();
+        read.used.clear();
+        read.copies.clear();
+        read.total = 0;
+        for run in &mut read.runs {
+            run.bytes.clear();
+        }
     }
 
     /// Fills the buffer with what was there when it was read, which is not compared later.
@@ -51,9 +79,10 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
             let at = offset(address, string.len());
             let bytes = read.at(self.memory, at).ok_or(StringError::Unreadable)?;
             let bytes = bytes.get(..most.saturating_sub(string.len())).unwrap_or(bytes);
-            if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
-                string.extend_from_slice(bytes.get(..end).unwrap_or_default());
-                read.used.push((address, string.len().saturating_add(1)));
+            if let Some(end) = memchr::memchr(0, bytes) {
+                string.extend_from_slice(bytes.get(..=end).unwrap_or_default());
+                read.note(self.memory, address, &string);
+                string.pop();
                 return Ok(string);
             }
             string.extend_from_slice(bytes);
@@ -63,16 +92,72 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
 
     /// Whether everything that was looked at still is what it was.
     pub(crate) fn is_unchanged(&self) -> bool {
-        let read = self.read.borrow();
-        let mut again: Vec<(u64, Vec<u8>)> =
-            read.runs.iter().map(|(&address, bytes)| (address, vec![0; bytes.len()])).collect();
-        let mut reads: Vec<(u64, &mut [u8])> =
-            again.iter_mut().map(|(address, bytes)| (*address, bytes.as_mut_slice())).collect();
-        if self.memory.read_many(&mut reads).is_err() {
-            return false;
+        let mut read = self.read.borrow_mut();
+        let Read { used, copies, .. } = &mut *read;
+        // Nearly sorted already: lists mostly grow towards higher addresses.
+        used.sort_by_key(|used| used.address);
+        let mut scratch = vec![0; MOST_AGAIN];
+        let mut left = used.as_slice();
+        while !left.is_empty() {
+            let Some(count) = self.compare(left, copies, &mut scratch) else { return false };
+            left = left.get(count.max(1)..).unwrap_or_default();
         }
-        let again = Read { runs: again.into_iter().collect(), ..Read::default() };
-        read.used.iter().all(|&(address, length)| read.equals(&again, address, length))
+        true
+    }
+
+    /// Reads as many places again as fit into the scratch space, close ones together, and compares
+    /// them; gives their number, or `None` if one has changed.
+    fn compare(&self, used: &[Used], copies: &[u8], scratch: &mut Vec<u8>) -> Option<usize> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut count = 0_usize;
+        let mut total = 0_u64;
+        let mut runs_left = MOST_RUNS;
+        for used in used {
+            let length = u64::try_from(used.length).ok()?;
+            let end = used.address.checked_add(length)?;
+            // What is between costs less than a read of its own, and is mapped if the places are
+            // on one page or on two that touch.
+            let near =
+                runs.last_mut().filter(|(_, last)| used.address.saturating_sub(*last) < PAGE_U64);
+            let grown = near.as_ref().map_or(length, |(_, last)| end.saturating_sub(*last));
+            total = total.saturating_add(grown);
+            if count > 0 && (total > MOST_AGAIN_U64 || runs_left == 0) {
+                break;
+            }
+            match near {
+                Some((_, last)) => *last = end.max(*last),
+                None => {
+                    runs_left = runs_left.saturating_sub(1);
+                    runs.push((used.address, end));
+                }
+            }
+            count = count.saturating_add(1);
+        }
+        let size = |run: &(u64, u64)| usize::try_from(run.1.saturating_sub(run.0)).ok();
+        scratch.resize(runs.iter().filter_map(size).fold(0, usize::saturating_add), 0);
+        let mut rest = scratch.as_mut_slice();
+        let mut reads: Vec<(u64, &mut [u8])> = Vec::with_capacity(runs.len());
+        for run in &runs {
+            let (bytes, after) = rest.split_at_mut_checked(size(run)?)?;
+            reads.push((run.0, bytes));
+            rest = after;
+        }
+        self.memory.read_many(&mut reads).ok()?;
+        let mut reads = reads.iter().peekable();
+        for used in used.iter().take(count) {
+            while reads.peek().is_some_and(|(address, bytes)| {
+                offset(*address, bytes.len()) < offset(used.address, used.length)
+            }) {
+                reads.next();
+            }
+            let (address, bytes) = reads.peek()?;
+            let start = usize::try_from(used.address.checked_sub(*address)?).ok()?;
+            let now = bytes.get(start..)?.get(..used.length)?;
+            if now != copies.get(used.copy..)?.get(..used.length)? {
+                return None;
+            }
+        }
+        Some(count)
     }
 }
 
@@ -85,7 +170,7 @@ impl<M: Memory + ?Sized> Memory for Pages<'_, M> {
             wanted,
             Unreadable::Unmapped,
         ))?;
-        read.used.push((address, wanted));
+        read.note(self.memory, address, buffer);
         Ok(())
     }
 
@@ -104,69 +189,65 @@ impl Read {
         let mut done = 0_usize;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let bytes = self.at(memory, offset(address, done))?;
-            for (to, from) in rest.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            done = done.saturating_add(bytes.len().min(rest.len()));
+            let count = bytes.len().min(rest.len());
+            rest.get_mut(..count)?.copy_from_slice(bytes.get(..count)?);
+            done = done.saturating_add(count);
         }
         Some(())
     }
 
-    /// The bytes from `address` to the end of their run, read now if they were not before. Never
-    /// empty.
-    fn at<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) -> Option<&[u8]> {
-        if self.known(address).is_none() {
-            self.fetch(memory, address);
+    /// Takes note of what was looked at, if it can change.
+    fn note<M: Memory + ?Sized>(&mut self, memory: &M, address: u64, bytes: &[u8]) {
+        if memory.can_change() && !bytes.is_empty() {
+            self.used.push(Used { address, length: bytes.len(), copy: self.copies.len() });
+            self.copies.extend_from_slice(bytes);
         }
-        self.known(address)
     }
 
-    fn known(&self, address: u64) -> Option<&[u8]> {
-        let (start, bytes) = self.runs.range(..=address).next_back()?;
-        let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
-        bytes.get(offset..).filter(|bytes| !bytes.is_empty())
+    /// The bytes from `address` to the end of their run, read now if they were not just before.
+    /// Never empty.
+    fn at<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) -> Option<&[u8]> {
+        let known = self.runs.iter().position(|run| run.from(address).is_some());
+        match known {
+            Some(0) => {}
+            Some(index) => self.runs.swap(0, index),
+            None => self.fetch(memory, address)?,
+        }
+        self.runs.front()?.from(address)
     }
 
-    fn fetch<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) {
+    /// Reads what is at the address into the first run.
+    fn fetch<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) -> Option<()> {
         // A list whose nodes were allocated one after another is read further ahead each time.
         let page = address.wrapping_sub(address % PAGE_U64);
         let is_near = page >= self.last_end && page.wrapping_sub(self.last_end) <= MOST_AHEAD_U64;
         let twice = self.ahead.saturating_mul(2).clamp(PAGE, MOST_AHEAD);
         self.ahead = if is_near { twice } else { PAGE };
+        // The run that was not needed for longest gives its buffer.
+        let mut run = match self.runs.len() {
+            MOST_RUNS_KEPT.. => self.runs.pop_back().unwrap_or_default(),
+            _ => Run::default(),
+        };
         for start in [page, address] {
-            let mut bytes = vec![0; self.room(start)];
-            let length = memory.read_up_to(start, &mut bytes);
-            bytes.truncate(length);
-            if u64::try_from(length).is_ok_and(|length| address.wrapping_sub(start) < length) {
+            run.address = start;
+            run.bytes.resize(self.ahead, 0);
+            let length = memory.read_up_to(start, &mut run.bytes);
+            run.bytes.truncate(length);
+            self.total = self.total.saturating_add(length);
+            if run.from(address).is_some() {
                 self.last_end = offset(start, length);
-                self.total = self.total.saturating_add(length);
-                self.runs.insert(start, bytes);
-                return;
+                self.runs.push_front(run);
+                return Some(());
             }
         }
+        None
     }
+}
 
-    /// How much to read from `start` on: no more than there is up to what is known already.
-    fn room(&self, start: u64) -> usize {
-        let next = self.runs.range(start..).next().map(|(&next, _)| next);
-        let room = next.map_or(u64::MAX, |next| next.wrapping_sub(start));
-        usize::try_from(room).map_or(self.ahead, |room| room.min(self.ahead))
-    }
-
-    fn equals(&self, other: &Read, address: u64, length: usize) -> bool {
-        let mut done = 0_usize;
-        while done < length {
-            let at = offset(address, done);
-            let (Some(here), Some(there)) = (self.known(at), other.known(at)) else {
-                return false;
-            };
-            let count = here.len().min(there.len()).min(length.saturating_sub(done));
-            if here.get(..count) != there.get(..count) {
-                return false;
-            }
-            done = done.saturating_add(count);
-        }
-        true
+impl Run {
+    fn from(&self, address: u64) -> Option<&[u8]> {
+        let offset = usize::try_from(address.checked_sub(self.address)?).ok()?;
+        self.bytes.get(offset..).filter(|bytes| !bytes.is_empty())
     }
 }
 
@@ -181,6 +262,12 @@ fn offset(address: u64, by: usize) -> u64 {
     address.wrapping_add(u64::try_from(by).unwrap_or(u64::MAX))
 }
 
-/// Beyond this a larger read saves nothing.
-const MOST_AHEAD: usize = 16 * PAGE;
-const MOST_AHEAD_U64: u64 = 16 * PAGE_U64;
+/// Larger reads save little, and their buffers cost faults.
+const MOST_AHEAD: usize = 4 * PAGE;
+const MOST_AHEAD_U64: u64 = 4 * PAGE_U64;
+/// The nodes, their names, the heads, the names of a few images that are elsewhere.
+const MOST_RUNS_KEPT: usize = 8;
+/// How much is read again at once, and in how many pieces.
+const MOST_AGAIN: usize = 8 * PAGE;
+const MOST_AGAIN_U64: u64 = 8 * PAGE_U64;
+const MOST_RUNS: usize = 256;

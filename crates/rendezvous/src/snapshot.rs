@@ -108,9 +108,10 @@ impl Rendezvous {
     pub fn snapshot<M: Memory + ?Sized>(&self, memory: &M) -> Snapshot {
         let mut attempts = 0_u32;
         let mut changing = 0_u32;
+        let pages = Pages::new(memory);
         loop {
             attempts = attempts.saturating_add(1);
-            let pages = Pages::new(memory);
+            pages.forget();
             let mut snapshot = self.walk(&pages);
             snapshot.attempts = attempts;
             // What was read may be a mixture that comes about a second time, in which case the

@@ -1,16 +1,21 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rendezvous::{Class, Consistency, Core, CoreError, Memory, Module, Role, Snapshot, Unreadable};
+use rendezvous::{Class, Consistency, Core, CoreError, Memory, Module, Snapshot, Unreadable};
 
 use crate::support::{Target, Workshop, has, look, names, skipped};
 
-/// What must be the same in a core file as it was in the process.
-fn essence(snapshot: &Snapshot) -> Vec<(u32, u64, u64, u64, Role, Vec<u8>, Option<Vec<u8>>)> {
+/// What must be the same in a core file as it was in the process: everything but the names that
+/// are in memory that is not dumped, and the numbers of files, which are not noted.
+fn essence(snapshot: &Snapshot) -> Vec<(Module, Vec<u8>)> {
     let of = |module: &Module| {
-        let Module { namespace, link_map, bias, dynamic, role, build_id, .. } = module;
         let path = module.path().to_vec();
-        (*namespace, *link_map, *bias, *dynamic, *role, path, build_id.clone())
+        let mut module = module.clone();
+        module.name = None;
+        if let Some(file) = &mut module.file {
+            file.identity = None;
+        }
+        (module, path)
     };
     snapshot.modules().map(of).collect()
 }
@@ -41,10 +46,8 @@ fn kernel_core(directory: &Path, pid: u32) -> Option<PathBuf> {
         return None;
     }
     let name = pattern.replace("%p", &pid.to_string()).replace("%e", "target");
-    let with_pid = std::fs::read_to_string("/proc/sys/kernel/core_uses_pid")
-        .is_ok_and(|uses| uses.trim() == "1");
+    // With core_uses_pid the number is put behind a name that has none.
     let candidates = [name.clone(), format!("{name}.{pid}")];
-    let _ = with_pid;
     candidates.into_iter().map(|name| directory.join(name)).find(|path| path.is_file())
 }
 
