@@ -9,6 +9,7 @@ mod demo;
 mod destination;
 mod format;
 mod legible;
+mod modules;
 mod palette;
 mod patch;
 mod pdb_path;
@@ -38,6 +39,7 @@ enum Command {
     PdbPath(pdb_path::PdbPath),
     Sections(sections::Sections),
     Patch(patch::Patch),
+    Modules(modules::Modules),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::PdbPath(pdb_path) => pdb_path.execute(),
         Command::Sections(sections) => sections.execute(),
         Command::Patch(patch) => patch.execute(),
+        Command::Modules(modules) => modules.execute(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

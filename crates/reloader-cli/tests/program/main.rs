@@ -9,6 +9,8 @@ mod events;
 mod guest;
 /// Windows images, made byte by byte.
 mod image;
+/// `reloader modules`.
+mod modules;
 /// Options of `run` that change what happens.
 mod options;
 /// `reloader pdb-path`.
@@ -17,5 +19,7 @@ mod pdb_path;
 mod session;
 /// `reloader demo`.
 mod show;
+/// Terminals without a screen.
+mod terminal;
 /// Command lines that are wrong, and the help.
 mod usage;
