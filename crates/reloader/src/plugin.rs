@@ -343,6 +343,7 @@ impl Plugin {
             Action::Call { version, operation } => {
                 let answer = self.called(version, operation, result);
                 let action = self.machine.answer(answer);
+                self.tell_all();
                 self.finish_step(action)
             }
             action => self.finish_step(action),
