@@ -1,5 +1,6 @@
 //! The address space of an image, drawn.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
@@ -105,8 +106,14 @@ struct Pieces {
     /// The mapped segments, and whether they are writable.
     segments: Vec<(Range<u64>, bool)>,
     pieces: Vec<(Range<u64>, Kind)>,
-    /// Where sections start, by name.
-    names: Vec<(Range<u64>, String)>,
+    names: Vec<Name>,
+}
+
+/// The name of a section.
+struct Name {
+    range: Range<u64>,
+    has_variables: bool,
+    text: String,
 }
 
 impl Pieces {
@@ -133,7 +140,11 @@ impl Pieces {
         }
         let names = sections()
             .filter(|it| it.size != 0)
-            .map(|it| (it.range(), legible(&it.name)))
+            .map(|it| Name {
+                range: it.range(),
+                has_variables: it.excluded.is_none(),
+                text: legible(&it.name),
+            })
             .collect();
         Pieces { segments, pieces, names }
     }
@@ -193,8 +204,7 @@ impl Strip<'_> {
             }
             expected = start.checked_add(self.row_size());
             let _ = writeln!(text, "  {quiet}{start:>width$x}{quiet:#}  {}", paint(row, palette));
-            let names = self.names(pieces, start);
-            if !names.is_empty() {
+            for names in self.names(pieces, start) {
                 let _ = writeln!(text, "  {:>width$}  {quiet}{names}{quiet:#}", "");
             }
         }
@@ -220,29 +230,33 @@ impl Strip<'_> {
         rows
     }
 
-    /// The names of sections below the cells in which they start, the largest ones first where not
-    /// all have room.
-    fn names(&self, pieces: &Pieces, row: u64) -> String {
+    /// Lines with the names of sections below the cells in which they start: those with variables
+    /// and the largest ones first, where not all have room.
+    fn names(&self, pieces: &Pieces, row: u64) -> Vec<String> {
         let row_end = row.saturating_add(self.row_size());
         let is_shown = |range: &Range<u64>| self.shown.iter().any(|it| it.contains(&range.start));
-        let mut starting: Vec<&(Range<u64>, String)> = pieces
+        let mut starting: Vec<&Name> = pieces
             .names
             .iter()
-            .filter(|(range, _)| (row..row_end).contains(&range.start) && is_shown(range))
+            .filter(|it| (row..row_end).contains(&it.range.start) && is_shown(&it.range))
             .collect();
-        starting.sort_by_key(|(range, _)| std::cmp::Reverse(range.end - range.start));
-        let mut line = [' '; COLUMNS];
-        for (range, name) in starting {
+        starting.sort_by_key(|it| (!it.has_variables, Reverse(it.range.end - it.range.start)));
+        let mut lines = [[' '; COLUMNS]; LINES_OF_NAMES];
+        for Name { range, text, .. } in starting {
             let column = ((range.start - row) / self.cell) as usize;
-            let letters: Vec<char> = std::iter::once('╵').chain(name.chars()).collect();
+            let letters: Vec<char> = std::iter::once('╵').chain(text.chars()).collect();
             let end = column + letters.len();
             // With a space on each side.
             let around = column.saturating_sub(1)..(end + 1).min(COLUMNS);
-            if end <= COLUMNS && line[around].iter().all(|&it| it == ' ') {
+            let has_room = |line: &&mut [char; COLUMNS]| {
+                end <= COLUMNS && line[around.clone()].iter().all(|&it| it == ' ')
+            };
+            if let Some(line) = lines.iter_mut().find(has_room) {
                 line[column..end].copy_from_slice(&letters);
             }
         }
-        line.iter().collect::<String>().trim_end().to_owned()
+        let lines = lines.iter().map(|line| line.iter().collect::<String>());
+        lines.map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
     }
 }
 
@@ -308,6 +322,9 @@ const ROWS: u64 = 4;
 
 /// How many an image has at most, for core files are of thousands of pieces.
 const MOST_ROWS: usize = 40;
+
+/// How many lines below a row the names of sections may take.
+const LINES_OF_NAMES: usize = 2;
 
 /// No variable is much smaller.
 const SMALLEST_CELL: u64 = 4;

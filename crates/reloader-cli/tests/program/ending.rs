@@ -1,16 +1,15 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::guest::Guest;
 use crate::session::{LIMIT, Session, program};
+use crate::terminal::{all_of, terminal};
 
 #[test]
 fn an_interrupt_and_a_termination_close_the_library() {
@@ -135,25 +134,4 @@ fn an_output_that_is_no_terminal_has_no_escape_bytes() {
     assert_eq!(output.status.code(), Some(1));
     assert!(!output.stdout.is_empty() && !output.stderr.is_empty());
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
-}
-
-/// Both sides of a new terminal.
-pub fn terminal() -> (OwnedFd, File) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let side = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    (terminal, side)
-}
-
-/// What was written to a terminal until its other side was closed, which reads as an error.
-pub fn all_of(terminal: OwnedFd) -> String {
-    let mut terminal = File::from(terminal);
-    let mut bytes = Vec::new();
-    let mut some = [0; 1024];
-    while let Ok(count @ 1..) = terminal.read(&mut some) {
-        bytes.extend_from_slice(&some[..count]);
-    }
-    String::from_utf8(bytes).unwrap()
 }

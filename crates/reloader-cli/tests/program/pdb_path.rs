@@ -6,9 +6,9 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::ending::{all_of, terminal};
 use crate::image::{image, signed};
 use crate::session::{End, Session, program};
+use crate::terminal::{all_of, terminal};
 
 const OLD: &str = "D:\\build\\guest.pdb";
 const SHORT: &str = "C:\\a.pdb";
