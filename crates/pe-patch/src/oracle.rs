@@ -234,7 +234,7 @@ fn stored(image: &Image<'_>, patched: &[u8], planned: &PdbPathPlan, path: &str) 
             }
             // What led nowhere may lead to new bytes.
             None => {
-                assert!(!old.problems.is_empty() || (new.data, new.kind) == (old.data, old.kind))
+                assert!(!old.problems.is_empty() || (new.data, new.kind) == (old.data, old.kind));
             }
         }
     }

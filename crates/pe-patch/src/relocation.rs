@@ -13,6 +13,8 @@ use crate::image::Image;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
     ranges: Vec<(Range<u64>, u64)>,
+    /// Few ranges that cover the others: what is far from these is far from all.
+    regions: Vec<Range<u64>>,
 }
 
 /// A byte that both a plan and the loader would change.
@@ -43,12 +45,26 @@ impl Touched {
         }
         add(0, 0..u64::from(image.header().size_of_headers).max(PAGE.into()));
         ranges.sort_unstable_by_key(|(range, offset)| (range.start, range.end, *offset));
-        Touched { ranges }
+        Touched::new(ranges)
+    }
+
+    /// Of ranges in order.
+    fn new(ranges: Vec<(Range<u64>, u64)>) -> Touched {
+        let mut regions: Vec<Range<u64>> = Vec::new();
+        for (range, _) in &ranges {
+            match regions.last_mut() {
+                Some(last) if range.start <= last.end.saturating_add(PAGE.into()) => {
+                    last.end = last.end.max(range.end);
+                }
+                _ => regions.push(range.clone()),
+            }
+        }
+        Touched { ranges, regions }
     }
 
     /// Bytes at these addresses, which the file does not hold yet.
     pub(crate) fn at(addresses: Range<u64>, offset: u64) -> Touched {
-        Touched { ranges: vec![(addresses, offset)] }
+        Touched::new(vec![(addresses, offset)])
     }
 
     /// Whether a word of the loader's covers one of the bytes.
@@ -62,23 +78,15 @@ impl Touched {
         Some(Collision { offset: offset.saturating_add(inside), address: word.start })
     }
 
-    /// Whether any of the bytes lies in a range of addresses.
-    fn is_near(&self, addresses: &Range<u64>) -> bool {
-        self.ranges
-            .iter()
-            .any(|(range, _)| range.start < addresses.end && addresses.start < range.end)
-    }
-
     /// The part that lies in a range of addresses.
     pub(crate) fn within(&self, addresses: &Range<u64>) -> Option<Touched> {
-        self.is_near(addresses).then(|| Touched {
-            ranges: self
-                .ranges
-                .iter()
-                .filter(|(range, _)| range.start < addresses.end && addresses.start < range.end)
-                .cloned()
-                .collect(),
-        })
+        let is_near =
+            |range: &Range<u64>| range.start < addresses.end && addresses.start < range.end;
+        if !self.regions.iter().any(is_near) {
+            return None;
+        }
+        let near = self.ranges.iter().filter(|(range, _)| is_near(range));
+        Some(Touched::new(near.cloned().collect()))
     }
 }
 

@@ -33,18 +33,18 @@ fn compare_object<Pe: ImageNtHeaders>(
     }
     for (ours, theirs) in sections.iter().zip(object.sections()) {
         // Where its strings are damaged, `object` gives no name and we give the short one.
-        if let Ok(name) = theirs.name_bytes() {
-            if !ours.name.starts_with(b"/") {
-                assert_eq!(ours.name, name);
-            }
+        if let Ok(name) = theirs.name_bytes()
+            && !ours.name.starts_with(b"/")
+        {
+            assert_eq!(ours.name, name);
         }
     }
     let first = image.debug_entries().into_iter().find(|it| it.kind == DebugKind::Rsds);
-    if let (Some(ours), Ok(Some(theirs))) = (first, object.pdb_info()) {
-        if ours.problems.is_empty() {
-            assert_eq!(ours.guid.map(|it| it.0), Some(theirs.guid()));
-            assert_eq!((ours.age, ours.path), (Some(theirs.age()), Some(theirs.path())));
-        }
+    if let (Some(ours), Ok(Some(theirs))) = (first, object.pdb_info())
+        && ours.problems.is_empty()
+    {
+        assert_eq!(ours.guid.map(|it| it.0), Some(theirs.guid()));
+        assert_eq!((ours.age, ours.path), (Some(theirs.age()), Some(theirs.path())));
     }
 }
 
@@ -63,12 +63,13 @@ fn compare_goblin(image: &Image<'_>) -> bool {
     assert_eq!(sections, image.sections().count());
     assert_eq!(entry as u64, u64::from(image.header().address_of_entry_point));
     let first = image.debug_entries().into_iter().find(|it| it.kind == DebugKind::Rsds);
-    if let (Some(ours), Some((guid, age, path))) = (first, record) {
-        if ours.problems.is_empty() && ours.guid.map(|it| it.0) == Some(guid) {
-            assert_eq!(ours.age, Some(age));
-            let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-            assert_eq!(ours.path, Some(&path[..end]));
-        }
+    if let (Some(ours), Some((guid, age, path))) = (first, record)
+        && ours.problems.is_empty()
+        && ours.guid.map(|it| it.0) == Some(guid)
+    {
+        assert_eq!(ours.age, Some(age));
+        let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+        assert_eq!(ours.path, Some(&path[..end]));
     }
     true
 }

@@ -161,7 +161,6 @@ fn ninety_six_sections_become_ninety_seven() {
         part.offset += 0x1c00;
         part.address += 0x10_0000;
     }
-    let mut maker = maker;
     maker.put_records(1, &[(CODEVIEW, rsds("96.pdb"))]);
     for index in 3..96 {
         let mut part = Part::new("bss", 0x10_1000 + index * 0x1000, 0, 0xc000_0080, Vec::new());

@@ -193,7 +193,7 @@ fn lies_of_an_entry_are_named() {
     assert_eq!(problems(&[(address, 0)]), [Problem::NoAddress]);
     assert_eq!(problems(&[(pointer, 0)]), [Problem::NoPointer]);
     let outside = Problem::NotMapped { address: 0x9000 };
-    assert_eq!(problems(&[(address, 0x9000)]), [outside.clone()]);
+    assert_eq!(problems(&[(address, 0x9000)]), [Problem::NotMapped { address: 0x9000 }]);
     let both = problems(&[(address, 0x9000), (pointer, 0x9000)]);
     assert_eq!(both, [outside, Problem::NotInFile]);
     // Where only one of the two places has a record, it is that one.
