@@ -21,7 +21,5 @@ mod session;
 mod show;
 /// Terminals without a screen.
 mod terminal;
-/// Terminals without a screen.
-mod terminal;
 /// Command lines that are wrong, and the help.
 mod usage;
