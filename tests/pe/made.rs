@@ -46,10 +46,12 @@ fn mingw() -> Option<Vec<PathBuf>> {
     Some(made("mingw", MINGW, &[("X64", &x64.0), ("X86", &x86.0)]))
 }
 
-/// What zig makes.
+/// What zig makes, and the newer lld-link in it: images whose other face the loader puts on by
+/// dynamic relocations.
 fn zig() -> Option<Vec<PathBuf>> {
     let zig = ZIG.unpacked()?.join("ziglang/zig");
-    Some(made("zig", ZIG_RECIPES, &[("ZIG", &zig)]))
+    let clang = tool_of(&CLANG)?;
+    Some(made("zig", ZIG_RECIPES, &[("ZIG", &zig), ("CLANG", &clang.0)]))
 }
 
 /// A directory beside the test's program with what a maker made, kept for later runs.
@@ -57,13 +59,14 @@ fn made(maker: &str, recipes: &[Recipe], tools: &[(&str, &Path)]) -> Vec<PathBuf
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hasher = DefaultHasher::new();
-    (tools, include_str!("made.rs"), SOURCE, EC).hash(&mut hasher);
+    (tools, include_str!("made.rs")).hash(&mut hasher);
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let place = root.join(format!("pe-{maker}-{:016x}", hasher.finish()));
     if !place.exists() {
         let unfinished = tempfile::tempdir_in(root).unwrap();
         fs::write(unfinished.path().join("guest.c"), SOURCE).unwrap();
         fs::write(unfinished.path().join("ec.c"), EC).unwrap();
+        fs::write(unfinished.path().join("load.c"), LOAD).unwrap();
         for step in recipes.iter().flat_map(|recipe| recipe.steps) {
             run(unfinished.path(), step, tools);
         }
@@ -102,9 +105,9 @@ const LLD_LINK: [&str; 4] = ["lld-link-19", "lld-link-20", "lld-link-18", "lld-l
 
 const ZIG: Package = Package::wheel(
     "ziglang",
-    "0.13.0",
+    "0.15.2",
     "manylinux2010_x86_64",
-    "3ce0c9f16547e5d61b32e0d226926e9a2552ef4b91fccf7ab5ea1a623a77824b",
+    "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130",
 );
 
 /// Needs no library, exports two functions and has one that only debug information knows.
@@ -135,6 +138,10 @@ int main(void) { return twice(5) - 100; }
 /// What an ARM64EC image wants of its run-time library.
 const EC: &str = "void *__os_arm64x_dispatch_ret, *__os_arm64x_dispatch_call_no_redirect, \
                   *__os_arm64x_check_icall, *__os_arm64x_check_call;";
+
+/// A load configuration, in which the linker enters where its dynamic relocations are.
+const LOAD: &str = r#"__attribute__((section(".rdata"), used))
+struct { unsigned size; char rest[0x13c]; } _load_config_used = {0x140};"#;
 
 const LLD: &[Recipe] = &[
     Recipe {
@@ -286,13 +293,27 @@ const ZIG_RECIPES: &[Recipe] = &[
     Recipe {
         image: "zig-x64.dll",
         steps: &[
-            "ZIG cc -target x86_64-windows-gnu -shared -nostdlib -g -w -DZIG guest.c -o zig-x64.dll",
+            "ZIG cc -target x86_64-windows-gnu -shared -nostdlib -fno-sanitize=all -g -w -DZIG guest.c -o zig-x64.dll",
         ],
     },
     Recipe {
         image: "zig-arm64.dll",
         steps: &[
-            "ZIG cc -target aarch64-windows-gnu -shared -nostdlib -g -w -DZIG guest.c -o zig-arm64.dll",
+            "ZIG cc -target aarch64-windows-gnu -shared -nostdlib -fno-sanitize=all -g -w -DZIG guest.c \
+             -o zig-arm64.dll",
+        ],
+    },
+    Recipe {
+        image: "zig-arm64x.dll",
+        steps: &[
+            "CLANG --target=aarch64-pc-windows-msvc -g -gcodeview -O1 -w -Ddata=data_n -Dro=ro_n -D_fltused=f_n \
+             -Dtwice=twice_n -Dhidden=hidden_n -D_DllMainCRTStartup=entry_n -c guest.c -o native.obj",
+            "CLANG --target=arm64ec-pc-windows-msvc -g -gcodeview -O1 -w -c guest.c -o arm64ec.obj",
+            "CLANG --target=arm64ec-pc-windows-msvc -O1 -w -c ec.c -o ec.obj",
+            "CLANG --target=aarch64-pc-windows-msvc -w -c load.c -o load-native.obj",
+            "CLANG --target=arm64ec-pc-windows-msvc -w -c load.c -o load-ec.obj",
+            "ZIG lld-link /dll /debug /nodefaultlib /machine:arm64x /noentry /out:zig-arm64x.dll \
+             native.obj arm64ec.obj ec.obj load-native.obj load-ec.obj",
         ],
     },
 ];

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use pe_patch::{DirectoryKind, Image};
+use pe_patch::{DirectoryKind, Image, PdbPathOptions, plan_pdb_path};
 
-use crate::reader::{CODEVIEW, Reader};
-use crate::{images, second};
+use crate::reader::{CODEVIEW, Reader, u32_at};
+use crate::{images, made, second};
 
 #[test]
 fn sections_and_directories_are_those_of_the_headers() {
@@ -50,7 +50,7 @@ fn long_section_names_are_those_that_object_reads() {
         }
     }
     println!("{long} long names");
-    assert!(long > 0 || crate::made::image("mingw-x64.dll").is_none());
+    assert!(long > 0 || made::image("mingw-x64.dll").is_none());
 }
 
 #[test]
@@ -86,5 +86,20 @@ fn the_debug_directory_is_what_four_readers_say_it_is() {
         if let Some(listed) = &listed {
             assert_eq!(listed[index], records, "{name}");
         }
+    }
+}
+
+#[test]
+fn dynamic_relocations_that_a_linker_wrote_leave_room_for_a_path() {
+    let Some(path) = made::image("zig-arm64x.dll") else { return };
+    let bytes = fs::read(path).unwrap();
+    let image = Image::parse(&bytes).unwrap();
+    // DynamicValueRelocTableOffset: the table is there.
+    let reader = Reader::new(&bytes);
+    let load_config = reader.offset(reader.directory(10).0);
+    assert_ne!(u32_at(&bytes, load_config + 0xe0), 0);
+    for length in [1, 100, 3000] {
+        let planned = plan_pdb_path(&image, &"p".repeat(length), &PdbPathOptions::default());
+        assert!(planned.is_ok(), "{length}: {planned:?}");
     }
 }

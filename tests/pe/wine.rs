@@ -36,14 +36,14 @@ pub fn wine() -> Option<&'static Wine> {
 }
 
 impl Wine {
-    /// Runs a program to its end, which must come within two minutes.
+    /// Runs a program to its end, which must come within five minutes.
     pub fn run<Argument: AsRef<OsStr>>(
         &self,
         program: impl AsRef<OsStr>,
         arguments: impl IntoIterator<Item = Argument>,
     ) -> Output {
         Command::new("timeout")
-            .args(["--kill-after=10", "120"])
+            .args(["--kill-after=10", "300"])
             .arg(&self.program)
             .arg(program)
             .args(arguments)
