@@ -1,5 +1,7 @@
+use rendezvous::oracle::{START, rendezvous_walk};
 use rendezvous::{
-    Bytes, Consistency, LocateError, Location, Memory, Rendezvous, Role, State, System, Way,
+    Bytes, Consistency, Core, LocateError, Location, Mappings, Memory, Rendezvous, Role, State,
+    System, Way,
 };
 
 use crate::paper::{
@@ -222,4 +224,46 @@ fn a_memory_behind_a_reference_is_the_same_memory() {
     let dynamic: &dyn Memory = &memory;
     let rendezvous = paper.found();
     assert_eq!(rendezvous.snapshot(dynamic), rendezvous.snapshot(&&memory));
+}
+
+#[test]
+fn core_files_of_every_layout_are_read() {
+    for layout in LAYOUTS {
+        let (paper, nodes) = Paper::simple(layout, &["", "/lib/a.so"]);
+        let bytes = paper.to_core();
+        let core = Core::parse(&bytes).unwrap();
+        assert_eq!(core.startup(), &paper.startup);
+        let rendezvous = core.locate(None).unwrap().found().unwrap();
+        let mut snapshot = rendezvous.snapshot(&core);
+        assert_eq!(snapshot.problem, None);
+        let found: Vec<u64> = snapshot.modules().map(|module| module.link_map).collect();
+        assert_eq!(found, nodes);
+        let mapping = core.mappings().mapping_at(START).unwrap();
+        assert_eq!(mapping.range, START..START + 0x1000);
+        let file = mapping.file.unwrap();
+        assert_eq!((&file.path[..], file.is_deleted), (&b"/lib/paper.so"[..], true));
+        snapshot.resolve(&core, core.mappings());
+        assert!(snapshot.modules().all(|module| module.file.is_none()));
+        for length in 0..bytes.len() {
+            rendezvous_walk(&bytes[..length]);
+        }
+    }
+}
+
+#[test]
+fn a_core_file_of_freebsd_says_which_release_it_is_of() {
+    for layout in LAYOUTS {
+        let mut paper = Paper::new(layout);
+        paper.startup.system = System::FreeBsd;
+        paper.startup.auxv.freebsd_release = Some(1_400_000);
+        let list = paper.list(Nodes::FreeBsd13, &["/bin/main", "/lib/a.so"]);
+        let head = paper.head(1, list[0], 0, 0);
+        paper.program(62, &[(DT_DEBUG, head)]);
+        let bytes = paper.to_core();
+        let core = Core::parse(&bytes).unwrap();
+        assert_eq!(core.startup(), &paper.startup);
+        let snapshot = core.locate(None).unwrap().found().unwrap().snapshot(&core);
+        let biases: Vec<u64> = snapshot.modules().map(|module| module.bias).collect();
+        assert_eq!(biases, [0x100_0000, 0x200_0000]);
+    }
 }

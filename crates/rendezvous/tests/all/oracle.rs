@@ -45,7 +45,8 @@ proptest! {
 fn good() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
     for layout in LAYOUTS {
-        inputs.push(Paper::simple(layout, &["", "/lib/a.so", "b"]).0.to_input());
+        let (paper, _) = Paper::simple(layout, &["", "/lib/a.so", "b"]);
+        inputs.extend([paper.to_input(), paper.to_core()]);
         let mut paper = Paper::new(layout);
         let second = paper.list(Nodes::SystemV, &["c", "d"]);
         let second = paper.head(2, second[0], 0, 0);

@@ -212,6 +212,74 @@ impl Paper {
         self.locate().found().expect("the lists are there")
     }
 
+    /// As a core file, whose memory is at [`START`], with a file mapped over the first page.
+    pub fn to_core(&self) -> Vec<u8> {
+        let layout = self.layout();
+        let is_freebsd = self.startup.system == System::FreeBsd;
+        let auxv = &self.startup.auxv;
+        let kernel = if is_freebsd { 34 } else { 33 };
+        let entries = [
+            (3, auxv.phdr),
+            (5, auxv.phnum),
+            (7, auxv.base),
+            (9, auxv.entry),
+            (kernel, auxv.sysinfo_ehdr),
+        ];
+        let mut vector = Vec::new();
+        for (kind, value) in entries {
+            if let Some(value) = value {
+                vector.extend([self.word(kind), self.word(value)].concat());
+            }
+        }
+        vector.extend([self.word(0), self.word(0)].concat());
+        let mut files: Vec<u8> = Vec::new();
+        for word in [1, 0x1000, START, START + 0x1000, 0] {
+            files.extend(self.word(word));
+        }
+        files.extend(b"/lib/paper.so (deleted)\0");
+
+        let mut notes = Vec::new();
+        let mut note = |name: &[u8], kind: u32, descriptor: &[u8]| {
+            notes.extend(self.half(name.len() as u32));
+            notes.extend(self.half(descriptor.len() as u32));
+            notes.extend(self.half(kind));
+            for bytes in [name, descriptor] {
+                notes.extend(bytes);
+                notes.resize(notes.len().next_multiple_of(4), 0);
+            }
+        };
+        if is_freebsd {
+            note(b"FreeBSD\0", 16, &[&self.half(16)[..], &vector].concat());
+            if let Some(release) = auxv.freebsd_release {
+                note(b"FreeBSD\0", 14, &[self.half(4), self.half(release as u32)].concat());
+            }
+        } else {
+            note(b"CORE\0", 6, &vector);
+            note(b"CORE\0", 0x4649_4c45, &files);
+        }
+
+        let is_64 = layout.class == Class::Elf64;
+        let (header_size, entry_size) = if is_64 { (64, 56) } else { (52, 32) };
+        let notes_at = header_size + 2 * entry_size;
+        let memory_at = notes_at + notes.len();
+        // The header of an image, of another kind and with these two segments.
+        let mut paper = Paper { bytes: Vec::new(), ..self.clone() };
+        paper.image(0, 62, &[(4, 8, notes.len() as u64), (1, START, self.bytes.len() as u64)]);
+        let kind = self.quarter(4);
+        paper.bytes[16..18].copy_from_slice(&kind);
+        let offset = if is_64 { 8 } else { 4 };
+        for (index, at) in [notes_at, memory_at].into_iter().enumerate() {
+            let place = header_size + index * entry_size + offset;
+            let word = self.word(at as u64);
+            paper.bytes[place..place + word.len()].copy_from_slice(&word);
+        }
+        // The alignment of notes.
+        let place = header_size + entry_size - layout.word_size();
+        let word = self.word(4);
+        paper.bytes[place..place + word.len()].copy_from_slice(&word);
+        [paper.bytes, notes, self.bytes.clone()].concat()
+    }
+
     /// As the input of the oracle.
     pub fn to_input(&self) -> Vec<u8> {
         let auxv = &self.startup.auxv;

@@ -254,21 +254,74 @@ fn failed(pid: u32, name: &str, error: io::Error) -> ProcessError {
 }
 
 fn refused(pid: u32) -> ProcessError {
-    let owner = |pid: &str| std::fs::metadata(format!("/proc/{pid}")).map(|it| it.uid());
-    let owners = (owner(&pid.to_string()), owner("self"));
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    let refusal = match (owners, scope.as_deref().map_or("", str::trim)) {
-        // What runs with other rights than its user's belongs to root here.
-        ((Ok(owner), Ok(own)), _) if owner != own && own != 0 => Refusal::OtherUser { owner },
-        (_, "1") => Refusal::YamaDescendants,
-        (_, "2") => Refusal::YamaAdministrator,
-        (_, "3") => Refusal::YamaNobody,
-        _ => Refusal::Protected,
-    };
+    let owner = |pid: &str| Some(std::fs::metadata(format!("/proc/{pid}")).ok()?.uid());
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let refusal = refusal(owner(&pid.to_string()), owner("self"), scope.trim());
     ProcessError::Refused { pid, refusal }
+}
+
+/// Why, given whose the process is, whose this one is, and what Yama is set to.
+fn refusal(owner: Option<u32>, own: Option<u32>, scope: &str) -> Refusal {
+    match (owner, own, scope) {
+        // What has more rights than its user has belongs to root here.
+        (Some(owner), Some(own), _) if owner != own && own != 0 => Refusal::OtherUser { owner },
+        (_, _, "1") => Refusal::YamaDescendants,
+        (_, _, "2") => Refusal::YamaAdministrator,
+        (_, _, "3") => Refusal::YamaNobody,
+        _ => Refusal::Protected,
+    }
 }
 
 /// A second together: nothing takes as long as that between the old program's end and the new
 /// one's beginning.
 const MOST_LOOKS: u32 = 10_000;
 const BETWEEN_LOOKS: Duration = Duration::from_micros(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_call_is_forbidden_the_file_gives_the_same() {
+        let process = Process::own().unwrap();
+        let by_file = Process {
+            pid: process.pid,
+            startup: process.startup.clone(),
+            by_file: AtomicBool::new(true),
+        };
+        let numbers = [[1_u64, 2, 3], [4, 5, 6]];
+        let address = std::ptr::from_ref(&numbers) as u64;
+        for process in [&process, &by_file] {
+            let (mut one, mut two) = ([0; 8], [0; 16]);
+            process.read_many(&mut [(address + 40, &mut one), (address + 8, &mut two)]).unwrap();
+            assert_eq!(u64::from_ne_bytes(one), 6);
+            assert_eq!(two[8..], 3_u64.to_ne_bytes());
+            let error = process.read_many(&mut [(address, &mut one), (16, &mut two)]).unwrap_err();
+            assert_eq!(error, ReadError::new(16, 16, Unreadable::Unmapped));
+            assert_eq!(process.read_up_to(16, &mut two), 0);
+        }
+        let lists = |process: &Process| process.locate().unwrap().found().unwrap().r_debug;
+        assert_eq!(lists(&process), lists(&by_file));
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_owners_first_and_by_yama_then() {
+        let (own, other) = (Some(1000), Some(7));
+        for (scope, expected) in [
+            ("", Refusal::Protected),
+            ("0", Refusal::Protected),
+            ("1", Refusal::YamaDescendants),
+            ("2", Refusal::YamaAdministrator),
+            ("3", Refusal::YamaNobody),
+        ] {
+            assert_eq!(refusal(own, own, scope), expected);
+            assert_eq!(refusal(other, own, scope), Refusal::OtherUser { owner: 7 });
+            // Root may be kept from it as well.
+            assert_eq!(refusal(other, Some(0), scope), expected);
+            let text = ProcessError::Refused { pid: 42, refusal: expected }.to_string();
+            let is_of_yama = !matches!(scope, "" | "0");
+            assert!(text.starts_with("process 42 may not be read: "));
+            assert_eq!(text.contains(&format!("ptrace_scope = {scope}")), is_of_yama, "{text}");
+        }
+    }
+}
