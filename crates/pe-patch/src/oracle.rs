@@ -10,12 +10,15 @@
 use std::io::Cursor;
 use std::ops::Range;
 
+use object::LittleEndian as LE;
+use object::read::pe::{ImageNtHeaders, PeFile, PeFile32, PeFile64};
+use object::{Object, ObjectSection};
 use patch_plan::Plan;
 
 use crate::{
-    Error, Guid, Identity, Image, KnownSum, PdbIdentity, PdbPathOptions, PdbPathPlan, Problem,
-    Removal, Rung, Signature, Sum, Which, pdb_matches, plan_add_codeview, plan_pdb_path,
-    plan_remove_pdb_path, plan_repro_fix,
+    DebugKind, Error, Format, Guid, Identity, Image, KnownSum, PdbIdentity, PdbPathOptions,
+    PdbPathPlan, Problem, Removal, Rung, Signature, Sum, Which, pdb_matches, plan_add_codeview,
+    plan_pdb_path, plan_remove_pdb_path, plan_repro_fix,
 };
 
 /// Reads everything of `bytes` that there is to read and checks what must be true of any image;
@@ -61,10 +64,50 @@ pub fn pe_parse(bytes: &[u8]) {
             assert!(image.sections_named(name).any(|it| it.index == section.index));
         }
     }
+    let _ = agrees_with_object(&image);
     directory(&image);
     variables(&image);
     checksum(&image);
     let _ = pdb_matches(&image, Cursor::new(bytes));
+}
+
+/// Whether `object` takes the image for one too; what it then reads is what we do.
+///
+/// # Panics
+///
+/// Where it is not.
+pub fn agrees_with_object(image: &Image<'_>) -> bool {
+    match image.header().format {
+        Format::Pe32 => PeFile32::parse(image.data()).map(|it| compare(image, &it)).is_ok(),
+        Format::Pe32Plus => PeFile64::parse(image.data()).map(|it| compare(image, &it)).is_ok(),
+    }
+}
+
+fn compare<Pe: ImageNtHeaders>(image: &Image<'_>, object: &PeFile<'_, Pe>) {
+    let sections: Vec<_> = image.sections().collect();
+    let table = object.section_table();
+    assert_eq!(table.len(), sections.len());
+    for (ours, theirs) in sections.iter().zip(table.iter()) {
+        assert_eq!(ours.address, u64::from(theirs.virtual_address.get(LE)));
+        assert_eq!(ours.offset, u64::from(theirs.pointer_to_raw_data.get(LE)));
+        assert_eq!(ours.file_size, u64::from(theirs.size_of_raw_data.get(LE)));
+        assert_eq!(ours.flags.0, theirs.characteristics.get(LE).0);
+    }
+    for (ours, theirs) in sections.iter().zip(object.sections()) {
+        // Where its strings are damaged, `object` gives no name and we give the short one.
+        if let Ok(name) = theirs.name_bytes()
+            && !ours.name.starts_with(b"/")
+        {
+            assert_eq!(ours.name, name);
+        }
+    }
+    let first = image.debug_entries().into_iter().find(|it| it.kind == DebugKind::Rsds);
+    if let (Some(ours), Ok(Some(theirs))) = (first, object.pdb_info())
+        && ours.problems.is_empty()
+    {
+        assert_eq!(ours.guid.map(|it| it.0), Some(theirs.guid()));
+        assert_eq!((ours.age, ours.path), (Some(theirs.age()), Some(theirs.path())));
+    }
 }
 
 fn directory(image: &Image<'_>) {
