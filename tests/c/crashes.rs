@@ -37,7 +37,7 @@ fn every_fault_in_a_step_goes_back_and_the_next_build_loads() {
         ("__asm__ volatile (\"int3\");", 10 + libc::SIGTRAP),
         ("count = deep(0);", 6),
         ("raise(SIGSEGV);", 1),
-        ("char *p = malloc(24); free(p); free(p);", 3),
+        ("char *volatile p = malloc(24); free(p); free(p);", 3),
     ];
     for (crime, failure) in cases {
         if crime.contains("int3") && !cfg!(target_arch = "x86_64") {

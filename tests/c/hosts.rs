@@ -60,7 +60,7 @@ fn every_compiler_language_and_optimisation_works_with_every_other() {
     ];
     let compilers = compilers.into_iter().filter(|((c, _), _)| tool_of(&[c]).is_some());
     for ((c, cxx), level) in
-        compilers.flat_map(|(pair, levels)| levels.iter().map(move |level| (pair, level)))
+        compilers.flat_map(|(pair, levels)| levels.iter().map(move |&level| (pair, level)))
     {
         let hosts = [
             Program::c(HOST_C).compiler(c).flag(level),

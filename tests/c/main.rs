@@ -1,11 +1,16 @@
-//! The C API and `cr.h`, as C and C++ programs use them: each host is compiled and runs in a process of its own.
-
-mod cr_flow;
-mod crashes;
-
-mod headers;
-mod hosts;
-
-mod program;
+//! The C API and `cr.h`, as C and C++ programs use them: each host is compiled and runs in a
+//! process of its own.
 
 mod workshop;
+mod program;
+mod headers;
+mod api;
+mod installed;
+mod hosts;
+mod cr_flow;
+mod crashes;
+mod images;
+mod state;
+mod cxx_guests;
+mod files;
+mod memory;

@@ -167,8 +167,10 @@ impl Builder {
     }
 
     /// Whether a build is refused where it, or the version that runs, has no section headers, so
-    /// that its state cannot be found. Under [`StatePolicy::BySymbol`] it is not unless said so:
-    /// the state is lost, and the report says so.
+    /// that its state cannot be found, or no names of variables (stripped) and state of another
+    /// size. Under [`StatePolicy::BySymbol`] it is not unless said so: the state is lost, and the
+    /// report says so. With this, the state of a stripped build is carried as a whole, also between
+    /// it and one that has names.
     #[must_use]
     pub fn refuse_hidden_state(mut self, refuse: bool) -> Self {
         self.options.refuse_hidden = refuse;

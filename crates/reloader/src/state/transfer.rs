@@ -38,6 +38,12 @@ pub(crate) fn refusal(options: &Options, old: &StateMap, new: &StateMap) -> Opti
             "{which} has no section headers to find the state by; keep them when stripping"
         ));
     }
+    if options.refuse_hidden && (is_nameless(old) || is_nameless(new)) && !are_alike(old, new) {
+        return Some(
+            "there are no names of variables (stripped), and the size of the state has changed"
+                .to_owned(),
+        );
+    }
     (!fits).then(|| {
         format!(
             "the state sections are {:x?} and were {:x?}, which the policy {policy:?} does not allow",
@@ -63,6 +69,9 @@ pub(crate) fn carry(
     let report = &mut carried.report;
     let moves = match options.state {
         StatePolicy::Off => return carried,
+        _ if options.refuse_hidden && (is_nameless(from.state()) || is_nameless(to.state())) => {
+            by_section(from.state(), to.state(), report)
+        }
         _ if options.by_name => by_symbol(from, to, report),
         StatePolicy::BySymbol => by_symbol(from, to, report),
         _ => by_section(from.state(), to.state(), report),
@@ -210,6 +219,19 @@ fn by_section(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<M
         moves.push(Move { name, old: old.start, new: new.start, size, number: None });
     }
     moves
+}
+
+/// Whether the state was stripped of the names of its variables.
+fn is_nameless(map: &StateMap) -> bool {
+    map.variables.iter().any(|variable| variable.whole)
+}
+
+/// Whether the state of the one fits in the place of the other.
+fn are_alike(old: &StateMap, new: &StateMap) -> bool {
+    let sizes = |map: &StateMap| -> Vec<u64> {
+        map.sections.iter().map(|section| section.end - section.start).collect()
+    };
+    sizes(old) == sizes(new)
 }
 
 /// Writes a number of the old version as the new one's type holds it, if it does.

@@ -86,7 +86,7 @@ fn executes_in(pc: usize, sp: usize, range: &Range<usize>, mappings: &[Range<usi
     while from < deepest {
         let length = page.len() - from % page.len();
         let Some(part) = page.get_mut(..length) else { break };
-        if !memory::read(from, part) {
+        if !memory::read_unwatched(from, part) {
             break;
         }
         if words(part).any(|word| range.contains(&word)) {

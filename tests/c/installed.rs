@@ -1,0 +1,84 @@
+//! What `install.sh` installs, as build systems find it, and the example.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use reloader_tests::{Tool, tool};
+
+use crate::workshop::{good, prefix};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/c")
+}
+
+/// A copy of the example, to be built in.
+fn workplace() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(examples()).unwrap().flatten().filter(|it| it.path().is_file()) {
+        std::fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();
+    }
+    directory
+}
+
+fn run(host: &Path, guest: &Path) -> Output {
+    Command::new(host)
+        .arg(guest)
+        .arg("2")
+        .env("LD_LIBRARY_PATH", prefix().join("lib"))
+        .output()
+        .unwrap()
+}
+
+fn ran(output: &Output) {
+    good(output, "the example");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "version 1, after 0 steps\nstep 1 of version 1\nstep 2 of version 1\n");
+}
+
+#[test]
+fn pkg_config_and_make_build_the_example() {
+    let (Some(_), Some(make)) = (tool("pkg-config"), tool("make")) else { return };
+    let directory = workplace();
+    let output = Command::new(make.0)
+        .current_dir(directory.path())
+        .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
+        .output()
+        .unwrap();
+    good(&output, "make");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    ran(&run(&directory.path().join("host"), &directory.path().join("libguest.so")));
+}
+
+#[test]
+fn pkg_config_knows_what_a_static_host_needs() {
+    let Some(Tool(pkg_config)) = tool("pkg-config") else { return };
+    let output = Command::new(pkg_config)
+        .args(["--static", "--libs", "--modversion", "reloader"])
+        .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("0.1.0") || told.contains("-lreloader"), "{told}");
+}
+
+#[test]
+fn cmake_finds_the_package_and_builds_the_example() {
+    let Some(Tool(cmake)) = tool("cmake") else { return };
+    let directory = workplace();
+    let configure = Command::new(&cmake)
+        .current_dir(directory.path())
+        .args(["-S", ".", "-B", "build"])
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display()))
+        .output()
+        .unwrap();
+    good(&configure, "cmake");
+    let build = Command::new(&cmake)
+        .current_dir(directory.path())
+        .args(["--build", "build"])
+        .output()
+        .unwrap();
+    good(&build, "cmake --build");
+    let built = directory.path().join("build");
+    ran(&run(&built.join("host"), &built.join("libguest.so")));
+    ran(&run(&built.join("host-static"), &built.join("libguest.so")));
+}

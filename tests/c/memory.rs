@@ -1,0 +1,93 @@
+//! The example under valgrind, and under the sanitizers of its compiler.
+
+use std::process::Command;
+
+use reloader_tests::{tool, write};
+
+use crate::program::{Script, guest};
+use crate::workshop::{Program, good};
+
+/// Opens, updates, reloads and closes; the guest has state and memory of its own.
+const HOST: &str = r#"
+#define _XOPEN_SOURCE 700
+#define CR_HOST
+#include "cr.h"
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+int main(int count, char **arguments) {
+    struct cr_plugin ctx;
+    int mode = 0;
+    memset(&ctx, 0, sizeof ctx);
+    ctx.userdata = &mode;
+    if (count < 2 || !cr_plugin_open(&ctx, arguments[1])) return 10;
+    for (int step = 1; step <= 20; step++) {
+        if (cr_plugin_update(&ctx, true) != step) return 11;
+        if (step % 5 == 0) {
+            struct timespec times[2] = {{0, UTIME_OMIT}, {1000000000 + step, 0}};
+            if (utimensat(AT_FDCWD, arguments[1], times, 0) != 0) return 12;
+        }
+    }
+    reloader_report report = RELOADER_REPORT_INIT;
+    reloader_snapshot *snapshot = NULL;
+    if (reloader_state((reloader *)ctx.p, &report) != RELOADER_OK || ctx.version != 4) return 13;
+    if (reloader_take_snapshot((reloader *)ctx.p, &snapshot) != RELOADER_OK) return 14;
+    reloader_free_snapshot(snapshot);
+    cr_plugin_close(&ctx);
+    return 0;
+}
+"#;
+
+fn script() -> Script {
+    let guest = guest(
+        "static int CR_STATE count = 0; static int CR_STATE *heap = NULL;",
+        "if (operation == CR_LOAD && !heap) heap = calloc(4, sizeof *heap);\n\
+         if (operation == CR_STEP) { count++; heap[1]++; if (heap[1] != count) return -1; }\n\
+         if (operation == CR_CLOSE) { free(heap); heap = NULL; }\nreturn count;",
+    );
+    let script = Script::empty();
+    write(&script.library(), &guest.bytes());
+    script
+}
+
+#[test]
+fn valgrind_has_nothing_to_say() {
+    let Some(valgrind) = tool("valgrind") else { return };
+    let script = script();
+    let output = Command::new(valgrind.0)
+        .args(["--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect"])
+        .args(["--errors-for-leak-kinds=definite,indirect", "--quiet"])
+        .arg(Program::c(HOST).path())
+        .arg(script.library())
+        .env("TMPDIR", script.temporary())
+        .output()
+        .unwrap();
+    good(&output, "valgrind");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn address_sanitizer_has_nothing_to_say() {
+    // The runtime of clang's is another package.
+    let clang = sanitizes("clang").then_some("clang");
+    for compiler in ["gcc"].into_iter().chain(clang) {
+        if tool(compiler).is_none() {
+            continue;
+        }
+        let script = script();
+        let program = Program::c(HOST).compiler(compiler).flag("-fsanitize=address,undefined");
+        let mut command = Command::new(program.path());
+        command.arg(script.library()).env("TMPDIR", script.temporary());
+        let output = command.env("ASAN_OPTIONS", "detect_leaks=1").output().unwrap();
+        good(&output, compiler);
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn sanitizes(compiler: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("empty.c"), "int main(void) { return 0; }").unwrap();
+    let mut command = Command::new(compiler);
+    command.current_dir(directory.path()).args(["-fsanitize=address,undefined", "empty.c"]);
+    command.output().is_ok_and(|output| output.status.success())
+}
