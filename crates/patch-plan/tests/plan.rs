@@ -219,3 +219,19 @@ proptest! {
         prop_assert_eq!(std::fs::read(file.path()).unwrap(), patched);
     }
 }
+
+#[test]
+fn a_tail_is_replaced_by_a_longer_or_a_shorter_one_and_comes_back() {
+    for new in [&b"longer than before"[..], b"x", b""] {
+        let mut plan = Plan::new();
+        plan.edit(0, *b"a", *b"A").unwrap().replace_tail(4, *b"efgh", new).unwrap();
+        assert!(matches!(plan.append(4, b"x"), Err(Error::SecondTail { .. })));
+        assert!(matches!(plan.edit(3, *b"de", *b"DE"), Err(Error::Overlap { .. })));
+        let mut image = b"abcdefgh".to_vec();
+        plan.apply_to_vec(&mut image).unwrap();
+        assert_eq!(image, [b"Abcd", new].concat());
+        plan.invert().apply_to_vec(&mut image).unwrap();
+        assert_eq!(image, b"abcdefgh");
+        assert!(plan.apply_to_vec(&mut b"abcdefgx".to_vec()).is_err());
+    }
+}
