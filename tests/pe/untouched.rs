@@ -9,7 +9,7 @@ use crate::reader::{CODEVIEW, Reader, u32_at};
 pub fn assert_rest_is_untouched(name: &str, before: &[u8], after: &[u8]) {
     let (old, new) = (Reader::new(before), Reader::new(after));
     let allowed = allowed(&old, &new);
-    let taken = taken(&old);
+    let (taken, used, gaps) = (taken(&old), used(&old), gaps(&old));
     let records: Vec<Range<usize>> = records(&new).collect();
     // A stripped signature cuts the file, or zeroes what was in the middle of it.
     let certificates = old.certificates().unwrap_or(0..0);
@@ -36,6 +36,11 @@ pub fn assert_rest_is_untouched(name: &str, before: &[u8], after: &[u8]) {
             matches!(before[at], 0 | 0x90 | 0xcc),
             "{name}: {at:#x} was {:#x}, no padding",
             before[at]
+        );
+        assert!(
+            !used.iter().any(|range| range.contains(&at))
+                || gaps.iter().any(|range| range.contains(&at)),
+            "{name}: {at:#x} is a byte that its section uses"
         );
         let owner = taken.iter().find(|range| range.contains(&at));
         assert_eq!(owner, None, "{name}: {at:#x} belongs to something");
@@ -91,6 +96,28 @@ fn taken(image: &Reader<'_>) -> Vec<Range<usize>> {
         taken.push(symbols..image.bytes.len());
     }
     taken
+}
+
+/// The bytes of sections up to their virtual sizes: a zero among them may be a constant.
+fn used(image: &Reader<'_>) -> Vec<Range<usize>> {
+    let sections = image.sections.iter();
+    sections.map(|it| it.raw..it.raw + it.raw_size.min(it.virtual_size)).map(usize_range).collect()
+}
+
+/// What alignment leaves behind the records: up to the next record, or to the next word.
+fn gaps(image: &Reader<'_>) -> Vec<Range<usize>> {
+    let entries = image.entries();
+    records(image)
+        .map(|record| {
+            let starts = entries.iter().filter(|it| it.size > 0).map(|it| it.offset as usize);
+            let next = starts.filter(|&it| it >= record.end && it - record.end < 16).min();
+            record.end..next.unwrap_or(record.end.next_multiple_of(4))
+        })
+        .collect()
+}
+
+fn usize_range(range: Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
 }
 
 fn records(image: &Reader<'_>) -> impl Iterator<Item = Range<usize>> {
