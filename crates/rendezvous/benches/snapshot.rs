@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -110,9 +110,10 @@ fn whole(pid: u32) {
     let rendezvous = process.locate().unwrap().found().unwrap();
     let mut snapshot = rendezvous.snapshot(&process);
     snapshot.resolve(&process, &process.mappings().unwrap());
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for module in snapshot.modules() {
         let id = module.build_id.as_deref().unwrap_or_default();
-        println!("{:#x} {:02x?} {}", module.bias, id, module.path_lossy());
+        writeln!(out, "{:#x} {:02x?} {}", module.bias, id, module.path_lossy()).unwrap();
     }
 }
 

@@ -5,9 +5,8 @@ use object::elf;
 use crate::image::{LoadedImage, Segment};
 use crate::layout::Layout;
 use crate::mapping::Mappings;
-use crate::memory::{Memory, read_available};
+use crate::memory::{Memory, ReadError, read_available};
 use crate::module::Module;
-use crate::pages::Pages;
 
 impl Module {
     /// Finds the file that is mapped where the module's dynamic table is, and the build ID in the
@@ -17,10 +16,7 @@ impl Module {
         M: Memory + ?Sized,
         T: Mappings + ?Sized,
     {
-        self.file = mappings.mapping_at(self.anchor).and_then(|mapping| mapping.file);
-        // Headers and notes are most often on the image's first page.
-        let pages = Pages::new(memory);
-        self.build_id = self.image(&pages, mappings).and_then(|image| build_id(&pages, &image));
+        resolve_all([self].into_iter(), memory, mappings);
     }
 
     /// The module's image in memory: that whose dynamic table is the module's, or that has no
@@ -55,6 +51,78 @@ impl Module {
             }
         }
         None
+    }
+}
+
+/// Finds files and build IDs, of many modules for less than of each alone.
+pub(crate) fn resolve_all<'modules, M, T>(
+    mut modules: impl Iterator<Item = &'modules mut Module>,
+    memory: &M,
+    mappings: &T,
+) where
+    M: Memory + ?Sized,
+    T: Mappings + ?Sized,
+{
+    loop {
+        let batch: Vec<&mut Module> = modules.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return;
+        }
+        let starts = Starts::read(memory, batch.iter().map(|module| module.bias));
+        for module in batch {
+            module.file = mappings.mapping_at(module.anchor).and_then(|mapping| mapping.file);
+            let image = module.image(&starts, mappings);
+            module.build_id = image.and_then(|image| build_id(&starts, &image));
+        }
+    }
+}
+
+/// The first bytes of images, where headers and notes are, read all at once; and the memory that
+/// has everything else.
+struct Starts<'memory, M: ?Sized> {
+    memory: &'memory M,
+    /// By address.
+    starts: Vec<(u64, [u8; START_SIZE])>,
+}
+
+impl<'memory, M: Memory + ?Sized> Starts<'memory, M> {
+    fn read(memory: &'memory M, addresses: impl Iterator<Item = u64>) -> Starts<'memory, M> {
+        let mut starts: Vec<_> = addresses.map(|address| (address, [0; START_SIZE])).collect();
+        starts.sort_unstable_by_key(|start| start.0);
+        starts.dedup_by_key(|start| start.0);
+        let mut reads: Vec<(u64, &mut [u8])> =
+            starts.iter_mut().map(|(address, bytes)| (*address, bytes.as_mut_slice())).collect();
+        let mut rest = reads.as_mut_slice();
+        let mut missing = Vec::new();
+        // Where no image starts at the bias, or a short one, reading goes on behind it.
+        while let Err(error) = memory.read_many(rest) {
+            let at = rest.iter().position(|(address, _)| *address == error.address);
+            let count = at.map_or(rest.len(), |at| at.saturating_add(1));
+            let (failed, behind) = rest.split_at_mut(count);
+            let first_missing = at.unwrap_or(0);
+            missing.extend(failed.iter().skip(first_missing).map(|(address, _)| *address));
+            rest = behind;
+        }
+        starts.retain(|(address, _)| !missing.contains(address));
+        Starts { memory, starts }
+    }
+}
+
+impl<M: Memory + ?Sized> Memory for Starts<'_, M> {
+    fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let next = self.starts.partition_point(|(start, _)| *start <= address);
+        let known = next.checked_sub(1).and_then(|index| {
+            let (start, bytes) = self.starts.get(index)?;
+            let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
+            bytes.get(offset..)?.get(..buffer.len())
+        });
+        match known {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => self.memory.read_exact_at(address, buffer),
+        }
     }
 }
 
@@ -101,6 +169,9 @@ pub(crate) fn notes(layout: Layout, bytes: &[u8], align: u64) -> impl Iterator<I
     })
 }
 
+/// ELF header, a dozen program headers and a build ID.
+const START_SIZE: usize = 1024;
+const BATCH: usize = 64;
 /// An image has a mapping for each segment, and some are split.
 const MOST_MAPPINGS: usize = 64;
 const MOST_NOTES: usize = 64 * 1024;

@@ -1,6 +1,7 @@
 //! The modules of a process at one moment.
 
 use crate::error::WalkError;
+use crate::identify::resolve_all;
 use crate::list::{Head, MOST_MODULES, Node, State, Walk, heads};
 use crate::locate::Rendezvous;
 use crate::mapping::Mappings;
@@ -82,11 +83,8 @@ impl Snapshot {
         M: Memory + ?Sized,
         T: Mappings + ?Sized,
     {
-        for module in self.modules_mut() {
-            if module.file.is_none() && module.build_id.is_none() {
-                module.resolve(memory, mappings);
-            }
-        }
+        let is_new = |module: &&mut Module| module.file.is_none() && module.build_id.is_none();
+        resolve_all(self.modules_mut().filter(is_new), memory, mappings);
     }
 
     /// What it is, given that it held still.

@@ -136,7 +136,7 @@ fn a_program_with_pt_phdr_needs_no_header() {
         // Two program headers that stand alone, as in a program whose headers are mapped apart.
         let table = paper.startup.auxv.phdr.unwrap();
         let size = if layout.word_size() == 8 { 56 } else { 32 };
-        let start = (table - rendezvous::oracle::START) as usize;
+        let start = (table - START) as usize;
         let mut headers = paper.bytes[start..start + 2 * size].to_vec();
         headers[..4].copy_from_slice(&paper.half(6));
         let moved = paper.put(&headers);
