@@ -257,19 +257,22 @@ fn a_program_that_is_run_by_the_loader() {
 #[test]
 fn a_program_without_dt_debug() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(program) = Work::program().make_in(directory.path()) else { return };
-    let Some(library) = a() else { return };
-    let mut bytes = fs::read(&program).unwrap();
-    assert!(hide_dt_debug(&mut bytes), "it has one");
-    let hidden = directory.path().join("hidden");
-    fs::write(directory.path().join("unfinished"), bytes).unwrap();
-    // So that no child of another test has it open for writing when it is run.
-    copy_closed(&directory.path().join("unfinished"), &hidden);
-    let mode = Command::new("chmod").arg("+x").arg(&hidden).status().unwrap();
-    assert!(mode.success());
-    opens_a_library(&hidden, &library);
-    let target = Target::start(&hidden);
+    let (Some(program), Some(library)) = (without_dt_debug(directory.path()), a()) else { return };
+    opens_a_library(&program, &library);
+    let target = Target::start(&program);
     assert_eq!(read(&target).1, Way::LoaderSymbol);
+}
+
+/// A program that does not say where its list is.
+pub fn without_dt_debug(directory: &Path) -> Option<PathBuf> {
+    let mut bytes = fs::read(Work::program().make()?).unwrap();
+    assert!(hide_dt_debug(&mut bytes), "it has one");
+    let (unfinished, hidden) = (directory.join("unfinished"), directory.join("hidden"));
+    fs::write(&unfinished, bytes).unwrap();
+    // So that no child of another test has it open for writing when it is run.
+    copy_closed(&unfinished, &hidden);
+    assert!(Command::new("chmod").arg("+x").arg(&hidden).status().unwrap().success());
+    Some(hidden)
 }
 
 #[test]
@@ -286,21 +289,32 @@ fn a_program_that_is_audited() {
     assert!(other.iter().any(|it| it.path() == audit.as_os_str().as_bytes()), "{other:?}");
 }
 
+pub fn audit() -> Work {
+    let source = "unsigned la_version(unsigned version) { return version; }";
+    Work::library_of("audit", source).flag("-nostdlib")
+}
+
 #[test]
 fn a_program_with_an_r_debug_of_its_own() {
-    let own =
-        Work::program().before("#include <link.h>\nstruct r_debug _r_debug = { 7, 0, 7, 0, 7 };\n");
-    let (Some(program), Some(library)) = (own.flag("-rdynamic").make(), a()) else { return };
+    let (Some(program), Some(library)) = (own_r_debug().make(), a()) else { return };
     opens_a_library(&program, &library);
+}
+
+pub fn own_r_debug() -> Work {
+    let own = "#include <link.h>\nstruct r_debug _r_debug = { 7, 0, 7, 0, 7 };\n";
+    Work::program().before(own).flag("-rdynamic")
 }
 
 #[test]
 fn a_program_with_a_copy_of_the_loaders_r_debug() {
-    let copied = Work::program()
-        .before("#include <link.h>\nextern struct r_debug _r_debug;\nstruct r_debug *seen = &_r_debug;\n")
-        .flags(["-fno-pie", "-no-pie"]);
-    let (Some(program), Some(library)) = (copied.make(), a()) else { return };
+    let (Some(program), Some(library)) = (copied_r_debug().make(), a()) else { return };
     opens_a_library(&program, &library);
+}
+
+pub fn copied_r_debug() -> Work {
+    let copied = "#include <link.h>\nextern struct r_debug _r_debug;\n\
+                  struct r_debug *seen = &_r_debug;\n";
+    Work::program().before(copied).flags(["-fno-pie", "-no-pie"])
 }
 
 #[test]
@@ -395,7 +409,7 @@ pub fn interpreter(program: &Path) -> Option<PathBuf> {
 }
 
 /// Gives the entry a tag that nobody knows.
-pub fn hide_dt_debug(bytes: &mut [u8]) -> bool {
+fn hide_dt_debug(bytes: &mut [u8]) -> bool {
     const DT_DEBUG: u64 = 21;
     const UNKNOWN: u64 = 0x6fff_fef0;
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());

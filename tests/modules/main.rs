@@ -2,6 +2,7 @@
 //! watched while they load and unload.
 #![allow(unsafe_code, reason = "signals to processes that were started here")]
 
+mod debuggers;
 mod events;
 mod harm;
 mod kinds;

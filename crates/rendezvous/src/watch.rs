@@ -71,6 +71,8 @@ pub struct Watch {
     events: VecDeque<Event>,
     /// How long to wait until the next look at a program that is being started.
     patience: Duration,
+    /// When the lists were read last; `None` if they are to be read at once.
+    looked: Option<Instant>,
     /// When everything was read last, and how long that took.
     reading: (Instant, Duration),
     /// Whether it is known that the program has no loader.
@@ -114,6 +116,7 @@ impl Watch {
             ledger: Ledger::default(),
             events: VecDeque::new(),
             patience: SOON,
+            looked: None,
             reading: (Instant::now(), Duration::ZERO),
             has_no_loader: false,
             has_ended: false,
@@ -207,6 +210,7 @@ impl Watch {
                 }
                 self.look_anew()
             }
+            Ring::Time if self.rendezvous.is_some() => self.look(),
             Ring::Time => self.look_anew(),
         }
     }
@@ -246,6 +250,13 @@ impl Watch {
     /// Reads of the lists what has to be read, if the loader has any and is not at work on them.
     fn look(&mut self) -> Result<(), WatchError> {
         let Some(rendezvous) = self.rendezvous.clone() else { return self.seek() };
+        // A target that goes on is held up by being read all the time.
+        if !self.means.is_exact()
+            && let Some(left) = self.looked.and_then(|it| PACE.checked_sub(it.elapsed()))
+        {
+            return self.wait(left.max(Duration::from_micros(1)));
+        }
+        self.looked = Some(Instant::now());
         if !self.ledger.is_unsure() {
             let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
             // It will say when it is done; until then nothing is whole.
@@ -324,6 +335,7 @@ impl Watch {
             return self.soon();
         }
         self.rendezvous = Some(rendezvous);
+        self.looked = None;
         self.ledger.missed();
         self.look()
     }
@@ -425,6 +437,8 @@ fn is_settled(heads: &[Head]) -> bool {
     heads.iter().all(|head| head.state == State::Consistent)
 }
 
+/// How long a target that is not stopped is left alone after a look.
+const PACE: Duration = Duration::from_millis(1);
 /// How soon a program is looked at again that is being started.
 const SOON: Duration = Duration::from_millis(1);
 /// How often one is looked at whose loader does not begin.

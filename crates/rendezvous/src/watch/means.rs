@@ -17,7 +17,8 @@ pub enum Means {
     ///
     /// The target is never stopped and nothing in it is changed. When the watcher ends, in any
     /// way, the kernel takes the counters away. Since the target goes on meanwhile, a module that
-    /// came and went, or went and came back as it was, between two looks is not seen.
+    /// came and went, or went and came back as it was, between two looks is not seen. There is a
+    /// millisecond between two looks at least.
     ///
     /// It needs a debug register that is free, `kernel.perf_event_paranoid` of 2 at most or
     /// `CAP_PERFMON`, and as many descriptors as the target has threads, for each processor.
