@@ -13,4 +13,5 @@ mod images;
 mod state;
 mod cxx_guests;
 mod files;
+mod dependencies;
 mod memory;

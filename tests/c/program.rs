@@ -177,6 +177,9 @@ int main(int count, char **arguments) {
             mode = std::atoi(argument.c_str());
         } else if (word == "put") {
             std::rename(argument.c_str(), path);
+        } else if (word == "rename") {
+            std::string::size_type to = argument.find('=');
+            std::rename(argument.substr(0, to).c_str(), argument.substr(to + 1).c_str());
         } else if (word == "write") {
             std::ifstream from(argument, std::ios::binary);
             std::ofstream(path, std::ios::binary) << from.rdbuf();

@@ -221,6 +221,7 @@ impl Settings<'_> {
             .refuse_hidden_state(has(abi::AS_CR))
             .retreat(if has(abi::AS_CR) { Retreat::Previous } else { Retreat::Newest })
             .retry_known_bad(has(abi::RETRY_KNOWN_BAD | abi::AS_CR))
+            .watch_dependencies(!has(abi::IGNORE_DEPENDENCIES))
             .may_be_missing(has(abi::MAY_BE_MISSING));
         if let Some(entry) = self.entry {
             builder = builder.entry(utf8(entry, "the entry function's name")?);

@@ -41,11 +41,11 @@ pub(crate) fn told(event: &Event) -> (abi::Event, CString) {
             it = Plain { kind: BEFORE_UNLOAD, version: *version, ..it };
             format!("version {version} is about to be unloaded")
         }
-        Event::Loaded { version, took } => {
+        Event::Loaded { version, took, .. } => {
             it = Plain { kind: LOADED, version: *version, nanoseconds: nanoseconds(took), ..it };
             format!("version {version} runs")
         }
-        Event::Reloaded { version, from, took, state } => {
+        Event::Reloaded { version, from, took, state, .. } => {
             let nanoseconds = nanoseconds(took);
             it = Plain { kind: RELOADED, version: *version, from: *from, nanoseconds, ..it };
             format!("version {version} took over from {from}: {state}")

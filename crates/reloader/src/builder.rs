@@ -29,6 +29,7 @@ pub(crate) struct Options {
     pub(crate) untagged_bss: bool,
     pub(crate) fresh_objects: bool,
     pub(crate) retreat: Retreat,
+    pub(crate) watch_dependencies: bool,
     pub(crate) search_limit: usize,
     pub(crate) watch: Watch,
     pub(crate) deadline: Option<Duration>,
@@ -98,6 +99,7 @@ impl Builder {
                 untagged_bss: false,
                 fresh_objects: false,
                 retreat: Retreat::default(),
+                watch_dependencies: true,
                 search_limit: 64 << 20,
                 watch: Watch::default(),
                 deadline: None,
@@ -199,6 +201,17 @@ impl Builder {
     #[must_use]
     pub fn watch(mut self, watch: Watch) -> Self {
         self.options.watch = watch;
+        self
+    }
+
+    /// Whether a library that the guest needs, and that lies in the guest's directory, makes a new
+    /// build of the guest when it is built again; it does unless said otherwise.
+    ///
+    /// The version that is loaded then gets a copy of it, with its variables as they start. One
+    /// that was in the process before the guest is the host's, and is never exchanged.
+    #[must_use]
+    pub fn watch_dependencies(mut self, watch: bool) -> Self {
+        self.options.watch_dependencies = watch;
         self
     }
 

@@ -24,6 +24,9 @@ pub enum Event {
         version: u32,
         /// From the start of the check to the return of its load call.
         took: Duration,
+        /// Whether the loader's own list has each version that is loaded, once; `None` if the list
+        /// cannot be read here.
+        modules_verified: Option<bool>,
     },
     /// A new version took over.
     Reloaded {
@@ -35,6 +38,9 @@ pub enum Event {
         took: Duration,
         /// What became of the state.
         state: StateReport,
+        /// Whether the loader's own list has each version that is loaded, once; `None` if the list
+        /// cannot be read here.
+        modules_verified: Option<bool>,
     },
     /// A build was not loaded; what ran before runs on untouched.
     Refused(Refusal),

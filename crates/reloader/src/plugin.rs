@@ -14,6 +14,7 @@ use crate::entry::{Caller, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Refusal};
 use crate::machine::{Action, Machine, Outcome, Request};
+use crate::neighbour::Neighbours;
 use crate::notice::Notice;
 use crate::stage::{Identity, Stage, Staged};
 use crate::state::{Snapshot, StateReport};
@@ -45,6 +46,7 @@ pub struct Plugin {
     context: Shared,
     caller: Caller,
     notice: Notice,
+    neighbours: Neighbours,
     stage: Arc<Stage>,
     /// The build that was looked at last.
     seen: Option<Identity>,
@@ -145,6 +147,7 @@ impl Plugin {
             context: Shared::new(),
             caller: Caller::new(options.deadline),
             stage,
+            neighbours: Neighbours::default(),
             seen: None,
             retry: None,
             refused: None,
@@ -372,13 +375,17 @@ impl Plugin {
         // Gone for the moment: its return is news.
         std::fs::metadata(&self.path).is_ok_and(|metadata| {
             // Something else may be in its place for the moment.
-            metadata.is_file() && (self.seen != Some(sys::identity(&metadata)) || retried())
+            metadata.is_file()
+                && (self.seen != Some(sys::identity(&metadata))
+                    || self.neighbours.have_changed()
+                    || retried())
         })
     }
 
     fn has_changed(&self) -> bool {
-        std::fs::metadata(&self.path)
-            .is_ok_and(|metadata| self.seen != Some(sys::identity(&metadata)))
+        std::fs::metadata(&self.path).is_ok_and(|metadata| {
+            self.seen != Some(sys::identity(&metadata)) || self.neighbours.have_changed()
+        })
     }
 
     fn tell(&mut self, event: Event) {

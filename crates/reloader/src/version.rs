@@ -12,6 +12,7 @@ use crate::builder::Options;
 use crate::contract::{Context, Main, Operation};
 use crate::entry::Caller;
 use crate::event::{Cause, During, Failure, Memory, RefusalKind};
+use crate::neighbour::Neighbours;
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::state::{Atlas, Reach, Scalar, StateMap, Variable};
 use crate::sys::{self, Exit, Handle, Opening, Spare};
@@ -30,7 +31,9 @@ pub(crate) struct Version {
     number: u32,
     staged: Staged,
     handle: Handle,
-    /// The libraries it needs, opened for it before it was.
+    /// The libraries it needs, as it asks for them, and the files to open for that.
+    needed: Vec<(Vec<u8>, PathBuf)>,
+    /// The same, opened for it before it was.
     dependencies: Vec<Handle>,
     main: Main,
     caller: Caller,
@@ -79,6 +82,7 @@ pub(crate) struct Loading<'a> {
     pub(crate) stage: &'a Arc<Stage>,
     pub(crate) caller: &'a Caller,
     pub(crate) known_bad: &'a [Digest],
+    pub(crate) neighbours: &'a Neighbours,
 }
 
 impl Version {
@@ -136,6 +140,7 @@ impl Version {
             number: loading.number,
             staged,
             handle,
+            needed: checked.dependencies,
             dependencies,
             main,
             caller: loading.caller.within(range.clone()),
@@ -184,6 +189,10 @@ impl Version {
 
     pub(crate) fn state(&self) -> &StateMap {
         &self.state
+    }
+
+    pub(crate) fn needed(&self) -> &[(Vec<u8>, PathBuf)] {
+        &self.needed
     }
 
     pub(crate) fn handle(&self) -> &Handle {

@@ -8,6 +8,7 @@ use super::{Arrival, Plugin, Retry};
 use crate::contract::{FailureCode, Operation};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Outcome};
+use crate::roll;
 use crate::stage::Identity;
 use crate::state::{self, StateReport};
 use crate::sys;
@@ -49,6 +50,13 @@ impl Plugin {
     fn prepare(&mut self, number: u32) -> Answer {
         self.preparing_since = Instant::now();
         let spare = self.spare_copy.take();
+        let neighbours = match self.options.watch_dependencies {
+            true => {
+                self.neighbours.note_the_hosts();
+                self.neighbours.refresh(&self.stage, number)
+            }
+            false => Ok(()),
+        };
         let loading = Loading {
             source: &self.path,
             number,
@@ -56,17 +64,24 @@ impl Plugin {
             stage: &self.stage,
             caller: &self.caller,
             known_bad: &self.known_bad,
+            neighbours: &self.neighbours,
         };
         let options = &self.options;
         let running = self.machine.current().and_then(|number| self.find(number));
         let accept = |new: &state::StateMap| {
             running.and_then(|running| state::refusal(options, running.state(), new))
         };
-        let result = Version::prepare(&loading, spare, accept);
+        let result = match (neighbours, self.identity_now()) {
+            (Err(reason), Some(identity)) => Err(Unready::Incomplete(reason, identity)),
+            _ => Version::prepare(&loading, spare, accept),
+        };
         let before = self.retry.take();
         let answer = match result {
             Ok(version) => {
                 self.seen = Some(version.identity());
+                if self.options.watch_dependencies {
+                    self.neighbours.note(&self.path, version.needed());
+                }
                 self.versions.push(version);
                 Answer::Prepared
             }
@@ -178,10 +193,15 @@ impl Plugin {
                     let version = self.versions.remove(at);
                     self.versions.push(version);
                 }
-                match self.arrival.take() {
-                    Some(Arrival::First) => self.tell(Event::Loaded { version: number, took }),
+                let arrival = self.arrival.take();
+                let modules_verified = arrival.as_ref().and_then(|_| self.verify_modules());
+                match arrival {
+                    Some(Arrival::First) => {
+                        self.tell(Event::Loaded { version: number, took, modules_verified });
+                    }
                     Some(Arrival::From(from, state)) => {
-                        self.tell(Event::Reloaded { version: number, from, took, state });
+                        let version = number;
+                        self.tell(Event::Reloaded { version, from, took, state, modules_verified });
                     }
                     // It was here before, and its return has been told.
                     None => {}
@@ -193,6 +213,13 @@ impl Plugin {
             }
             Operation::Unload | Operation::Close => {}
         }
+    }
+
+    /// Whether the loader has what is believed to be loaded.
+    fn verify_modules(&self) -> Option<bool> {
+        let verified = roll::has_each_once(self.versions.iter().map(Version::range));
+        debug_assert_ne!(verified, Some(false), "the loader's list lacks a version, or has it twice");
+        verified
     }
 
     /// Takes note of how a call went.

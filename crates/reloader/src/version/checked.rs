@@ -4,7 +4,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use elf_sections::{Expected, Image, LoadCopyOptions, Routines, Verdict, plan_load_copy, verdict};
+use elf_sections::{
+    Changes, Expected, Image, LoadCopyOptions, Routines, Verdict, plan_changes, plan_load_copy,
+    verdict,
+};
 
 use super::{Digest, Loading, Unready, dependencies};
 use crate::contract::STATE_SECTION;
@@ -24,7 +27,7 @@ pub(super) struct Checked {
     pub(super) unique: Vec<String>,
     /// Where the image imports the functions that register destructors.
     pub(super) registrations: Vec<(Vec<u64>, Registration)>,
-    pub(super) dependencies: Vec<PathBuf>,
+    pub(super) dependencies: Vec<(Vec<u8>, PathBuf)>,
 }
 
 impl Checked {
@@ -39,9 +42,9 @@ impl Checked {
                 format!("the private copy {path} cannot be edited: {error}"),
             )
         };
-        let bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
+        let mut bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
         let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
-        let image = match verdict(&bytes, &expected) {
+        let mut image = match verdict(&bytes, &expected) {
             Verdict::Complete(image) => image,
             Verdict::Incomplete(reason) => {
                 return Err(Unready::Incomplete(reason.to_string(), identity));
@@ -52,6 +55,18 @@ impl Checked {
         };
         if let Some(reason) = impossible(&image) {
             return Err(refused(RefusalKind::BadImage, reason));
+        }
+        let replace_needed = loading.neighbours.replacements(&image);
+        if !replace_needed.is_empty() {
+            let changes = Changes { replace_needed, ..Changes::default() };
+            let plan = plan_changes(&image, &changes)
+                .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+            drop(image);
+            drop(bytes);
+            plan.apply_to_file(&file, staged.path()).map_err(|error| unwritable(&error))?;
+            bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
+            image = Image::parse(&bytes)
+                .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
         }
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
         let copy = plan_load_copy(&image, &options)

@@ -15,8 +15,8 @@ use elf_sections::Image;
 use super::Loading;
 use crate::sys::{self, Handle, Opening};
 
-/// What to open for each library that the image needs.
-pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
+/// Each library that the image needs, and what to open for it.
+pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<(Vec<u8>, PathBuf)> {
     let search = image.runpath().or(image.rpath()).unwrap_or_default();
     let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
     let origin = source.parent().unwrap_or(Path::new("/"));
@@ -36,10 +36,10 @@ pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
         .collect();
     image
         .needed()
-        .map(|name| {
-            let name = PathBuf::from(sys::file_name(name));
-            let found = directories.iter().map(|directory| directory.join(&name));
-            found.into_iter().find(|file| file.is_file()).unwrap_or(name)
+        .map(|wanted| {
+            let name = PathBuf::from(sys::file_name(wanted));
+            let mut found = directories.iter().map(|directory| directory.join(&name));
+            (wanted.to_owned(), found.find(|file| file.is_file()).unwrap_or(name))
         })
         .collect()
 }
@@ -48,9 +48,12 @@ pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<PathBuf> {
 ///
 /// One that faults would be found there by the loader all the same, half constructed: the build
 /// cannot be loaded with it.
-pub(super) fn open(loading: &Loading<'_>, paths: &[PathBuf]) -> Result<Vec<Handle>, Box<Fault>> {
+pub(super) fn open(
+    loading: &Loading<'_>,
+    libraries: &[(Vec<u8>, PathBuf)],
+) -> Result<Vec<Handle>, Box<Fault>> {
     let mut opened = Vec::new();
-    for path in paths {
+    for (_, path) in libraries {
         match sys::open(loading.caller, path) {
             Opening::Opened(handle) => opened.push(handle),
             Opening::Refused(_) => {}

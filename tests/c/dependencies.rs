@@ -1,0 +1,78 @@
+//! Libraries beside the guest: rebuilding one of them counts as rebuilding the guest.
+
+use std::path::Path;
+
+use reloader_tests::{Build, write};
+
+use crate::program::{Script, guest, host};
+
+/// A library that counts how often it was called, in hundreds times `factor`.
+fn library(factor: i32) -> Build {
+    Build::c(format!("static int calls; int called(void) {{ return {factor} * 100 + ++calls; }}"))
+        .flag("-Wl,-soname,libbeside.so")
+}
+
+fn dependent(beside: &Path, body: &str) -> Build {
+    guest("static int CR_STATE count = 0; int called(void);", body)
+        .flag("-Wl,-rpath,$ORIGIN")
+        .library(beside)
+}
+
+const BODY: &str = "if (operation != CR_STEP) return 0; return ++count * 10000 + called();";
+
+/// A script with the library in place, and builds of it that may follow.
+fn script(body: &str) -> Script {
+    let script = Script::empty();
+    let beside = script.directory().join("libbeside.so");
+    write(&beside, &library(1).bytes());
+    for factor in 2..5 {
+        write(&script.directory().join(format!("beside{factor}")), &library(factor).bytes());
+    }
+    write(&script.directory().join("noise"), b"no library");
+    let half = library(2).bytes();
+    write(&script.directory().join("half"), &half[..half.len() / 2]);
+    write(&script.library(), &dependent(&beside, body).bytes());
+    script.and("open")
+}
+
+#[test]
+fn a_rebuilt_library_beside_the_guest_is_a_new_build_of_it() {
+    let script = script(BODY).update(2);
+    let again = dependent(&script.directory().join("libbeside.so"), &format!("{BODY} /* 2 */"));
+    let script = script.and("rename:beside2=libbeside.so").update(2);
+    // The guest alone is rebuilt: the library is the same, with its variables.
+    let script = script.put(&again).update(1).and("rename:beside3=libbeside.so").update(1);
+    assert_eq!(
+        script.and("close").updates(&host("")),
+        ["10101 1 0", "20102 1 0", "30201 2 0", "40202 2 0", "50203 3 0", "60301 4 0"]
+    );
+}
+
+#[test]
+fn a_library_that_is_not_whole_is_waited_for() {
+    let script = script(BODY).update(1).and("rename:half=libbeside.so").update(3);
+    let script = script.and("rename:noise=libbeside.so").update(2);
+    let script = script.and("rename:beside4=libbeside.so").and("until:2").update(1).and("close");
+    let lines = script.updates(&host(""));
+    assert_eq!(lines[..4], ["10101 1 0", "20102 1 0", "30103 1 0", "40104 1 0"]);
+    assert!(lines[6].contains("402 2 0"), "{lines:?}");
+}
+
+#[test]
+fn a_version_that_fails_goes_back_to_the_library_it_was_built_with() {
+    let body = "if (operation != CR_STEP) return 0; int it = called(); if (it / 100 == 2) abort(); return it;";
+    let script = script(body).update(1).and("rename:beside2=libbeside.so").update(2);
+    let script = script.and("rename:beside3=libbeside.so").update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["101 1 0", "-1 1 3", "102 1 0", "301 3 0"]);
+}
+
+#[test]
+fn a_library_of_the_hosts_own_is_not_exchanged() {
+    let script = script(BODY);
+    let source = "extern \"C\" int called();\nint keep();\nint keep() { return called(); }\n";
+    let beside = script.directory().join("libbeside.so");
+    let host = host("").source("keep.cpp", source);
+    let host = host.flag("-Wl,--no-as-needed").flag(beside.to_str().unwrap()).flag("-Wl,-rpath,.");
+    let script = script.update(1).and("rename:beside2=libbeside.so").update(2).and("close");
+    assert_eq!(script.updates(&host), ["10101 1 0", "20102 1 0", "30103 1 0"]);
+}
