@@ -88,6 +88,14 @@ pub enum Error {
         /// The team identifier, if the signature has one.
         team: Option<String>,
     },
+    /// What is asked for cannot be.
+    #[error("{structure}: {what}")]
+    Impossible {
+        /// What was to be changed.
+        structure: Structure,
+        /// Why it cannot be.
+        what: &'static str,
+    },
     /// A change would touch what a signature is made of, or what lies behind the signed bytes.
     #[error("edit at {offset:#x}: {what}")]
     Refused {

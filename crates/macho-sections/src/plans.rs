@@ -42,13 +42,13 @@ pub fn plan_uuid(image: &Image<'_>, uuid: [u8; 16]) -> Result<Resigned, Error> {
 /// # Errors
 ///
 /// [`Error::Absent`] for an image without, [`Error::NoRoom`] if the commands would grow into the
-/// contents, [`Error::Refused`] for a name with a NUL in it, and what [`plan_edit_and_resign`]
+/// contents, [`Error::Impossible`] for a name with a NUL in it, and what [`plan_edit_and_resign`]
 /// fails with.
 pub fn plan_install_name(image: &Image<'_>, name: &[u8]) -> Result<Resigned, Error> {
     let absent = Error::Absent { structure: Structure::InstallName };
     let index = place(image, CommandKind::ID_DYLIB).ok_or(absent)?;
     let mut all = commands(image);
-    replace_string(image, &mut all, index, name)?;
+    replace_string(image, &mut all, Structure::InstallName, index, name)?;
     finish(image, &all)
 }
 
@@ -72,7 +72,7 @@ pub enum RpathChange<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Absent`] if there is no such directory to replace or remove, [`Error::Refused`] for
+/// [`Error::Absent`] if there is no such directory to replace or remove, [`Error::Impossible`] for
 /// one that is there already or has a NUL in it, [`Error::NoRoom`] if the commands would grow into
 /// the contents, and what [`plan_edit_and_resign`] fails with.
 pub fn plan_rpath(image: &Image<'_>, change: RpathChange<'_>) -> Result<Resigned, Error> {
@@ -84,14 +84,17 @@ pub fn plan_rpath(image: &Image<'_>, change: RpathChange<'_>) -> Result<Resigned
     let existing = |path| find(path).ok_or(Error::Absent { structure: Structure::Rpath });
     let is_new = |path| match find(path) {
         // The loader warns of a directory that is there twice, and newer ones refuse it.
-        Some(_) => Err(refused("the run path is there already")),
+        Some(_) => {
+            let structure = Structure::Rpath;
+            Err(Error::Impossible { structure, what: "it is there already" })
+        }
         None => Ok(()),
     };
     let mut all = commands(image);
     match change {
         RpathChange::Add(path) => {
             is_new(path)?;
-            check_text(path)?;
+            check_text(Structure::Rpath, path)?;
             let fixed = from_words(image, &[CommandKind::RPATH.0, 0, RPATH_STRING]);
             all.push(with_string(image, &fixed, path, 0));
         }
@@ -100,7 +103,7 @@ pub fn plan_rpath(image: &Image<'_>, change: RpathChange<'_>) -> Result<Resigned
             if old != new {
                 is_new(new)?;
             }
-            replace_string(image, &mut all, index, new)?;
+            replace_string(image, &mut all, Structure::Rpath, index, new)?;
         }
         RpathChange::Remove(path) => {
             all.remove(existing(path)?);
@@ -117,10 +120,11 @@ fn place(image: &Image<'_>, kind: CommandKind) -> Option<usize> {
 fn replace_string(
     image: &Image<'_>,
     all: &mut [Vec<u8>],
+    structure: Structure,
     index: usize,
     text: &[u8],
 ) -> Result<(), Error> {
-    check_text(text)?;
+    check_text(structure, text)?;
     let malformed = Error::malformed(
         Structure::LoadCommand,
         index as u64,
@@ -137,12 +141,11 @@ fn replace_string(
     Ok(())
 }
 
-fn check_text(text: &[u8]) -> Result<(), Error> {
-    if text.contains(&0) { Err(refused("a NUL in a name")) } else { Ok(()) }
-}
-
-fn refused(what: &'static str) -> Error {
-    Error::Refused { offset: 0, what }
+fn check_text(structure: Structure, text: &[u8]) -> Result<(), Error> {
+    match text.contains(&0) {
+        true => Err(Error::Impossible { structure, what: "a NUL in it would end it" }),
+        false => Ok(()),
+    }
 }
 
 /// The plan for the new commands, moved to where the image is in its file, with its hashes.
