@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use object::LittleEndian as LE;
-use object::{U16, U32, pe, pod};
+use object::{U16, pe, pod};
 
 use crate::bytes;
 use crate::header::{DirectoryKind, PAGE};
@@ -13,8 +13,9 @@ use crate::image::Image;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
     ranges: Vec<(Range<u64>, u64)>,
-    /// Few ranges that cover the others: what is far from these is far from all.
-    regions: Vec<Range<u64>>,
+    /// Few ranges in which the pages start that can have one of the bytes: tables have a block for
+    /// every page of a large image, and most of them need no closer look.
+    pages: Vec<Range<u64>>,
 }
 
 /// A byte that both a plan and the loader would change.
@@ -50,16 +51,15 @@ impl Touched {
 
     /// Of ranges in order.
     fn new(ranges: Vec<(Range<u64>, u64)>) -> Touched {
-        let mut regions: Vec<Range<u64>> = Vec::new();
+        let mut pages: Vec<Range<u64>> = Vec::new();
         for (range, _) in &ranges {
-            match regions.last_mut() {
-                Some(last) if range.start <= last.end.saturating_add(PAGE.into()) => {
-                    last.end = last.end.max(range.end);
-                }
-                _ => regions.push(range.clone()),
+            let start = range.start.saturating_sub(REACH);
+            match pages.last_mut() {
+                Some(last) if start <= last.end => last.end = last.end.max(range.end),
+                _ => pages.push(start..range.end),
             }
         }
-        Touched { ranges, regions }
+        Touched { ranges, pages }
     }
 
     /// Bytes at these addresses, which the file does not hold yet.
@@ -78,13 +78,13 @@ impl Touched {
         Some(Collision { offset: offset.saturating_add(inside), address: word.start })
     }
 
-    /// The part that lies in a range of addresses.
-    pub(crate) fn within(&self, addresses: &Range<u64>) -> Option<Touched> {
-        let is_near =
-            |range: &Range<u64>| range.start < addresses.end && addresses.start < range.end;
-        if !self.regions.iter().any(is_near) {
+    /// The part that entries of a page's block can change.
+    pub(crate) fn near_page(&self, page: u64) -> Option<Touched> {
+        if !self.pages.iter().any(|pages| pages.contains(&page)) {
             return None;
         }
+        let reach = page..page.saturating_add(REACH);
+        let is_near = |range: &Range<u64>| range.start < reach.end && reach.start < range.end;
         let near = self.ranges.iter().filter(|(range, _)| is_near(range));
         Some(Touched::new(near.cloned().collect()))
     }
@@ -99,7 +99,7 @@ pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Co
     let (offset, left) = image.held_at(directory.address.into())?;
     let table = bytes::range(image.data(), offset, left.min(directory.size.into()))?;
     blocks(table).find_map(|(page, entries)| {
-        let touched = touched.within(&reach(page))?;
+        let touched = touched.near_page(page)?;
         let (entries, _) = pod::slice_from_bytes::<U16<LE>>(entries, entries.len() / 2).ok()?;
         entries.iter().find_map(|entry| {
             let entry = entry.get(LE);
@@ -117,19 +117,12 @@ pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Co
 pub(crate) fn blocks(table: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = table;
     std::iter::from_fn(move || {
-        let header: &[U32<LE>; 2] = bytes::at(rest, 0)?;
-        let [page, size] = header.map(|field| field.get(LE));
-        let size = usize::try_from(size).ok()?;
-        let block = rest.get(..size).unwrap_or(rest);
-        let entries = block.get(BLOCK_HEADER..)?;
-        rest = rest.get(size..).unwrap_or_default();
-        Some((u64::from(page), entries))
+        let header = u64::from_le_bytes(*rest.first_chunk()?);
+        let size = usize::try_from(header >> 32).ok()?;
+        let (block, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+        rest = behind;
+        Some((header & 0xffff_ffff, block.get(BLOCK_HEADER..)?))
     })
-}
-
-/// The addresses that entries of a page's block can change.
-pub(crate) fn reach(page: u64) -> Range<u64> {
-    page..page.saturating_add(u64::from(PAGE).saturating_add(WIDEST))
 }
 
 /// How many bytes a base relocation of a type changes; `None` for padding.
@@ -144,6 +137,10 @@ pub(crate) fn base_width(kind: u16) -> Option<u64> {
 }
 
 const BLOCK_HEADER: usize = 8;
+
+/// How far behind the start of a page its relocations can change bytes; a rewritten call, which a
+/// dynamic relocation may be of, has up to 16.
+const REACH: u64 = PAGE as u64 + 16;
 
 /// The most bytes that one relocation changes.
 pub(crate) const WIDEST: u64 = 8;
