@@ -24,7 +24,8 @@ fn the_table_of_who_sees_what_is_true() {
         "| target | this crate | gdb 13 | lldb 19 |".to_owned(),
         "|---|---|---|---|".to_owned(),
     ];
-    for (name, target) in targets() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, target) in targets(directory.path()) {
         let mapped = counted(target.mapped().into_iter().map(|(_, path)| path));
         let (snapshot, _) = kinds::read(&target);
         let ours = counted(snapshot.modules().map(|it| PathBuf::from(it.path_lossy().as_ref())));
@@ -55,7 +56,7 @@ fn the_table_of_who_sees_what_is_true() {
 }
 
 /// The targets, each with a library opened.
-fn targets() -> Vec<(&'static str, Target)> {
+fn targets(directory: &Path) -> Vec<(&'static str, Target)> {
     let mut targets = Vec::new();
     let Some(library) = Work::library("a").make() else { return targets };
     let mut add = |name, program: Option<PathBuf>, library: &Path| {
@@ -78,8 +79,7 @@ fn targets() -> Vec<(&'static str, Target)> {
     if let Some(library) = Work::library("a").flag("-m32").make() {
         add("32 bits on 64", with(&M32), &library);
     }
-    let hidden = tempfile::tempdir().unwrap();
-    add("no `DT_DEBUG`", kinds::without_dt_debug(hidden.path()), &library);
+    add("no `DT_DEBUG`", kinds::without_dt_debug(directory), &library);
     if let Some(placed) = Work::library("placed").flag("-Wl,-Ttext-segment=0x21000000").make() {
         add("library without bias", with(&[]), &placed);
     }

@@ -8,6 +8,7 @@ mod process;
 mod ptrace;
 mod ptrace_keeper;
 mod ptrace_message;
+mod ptrace_own;
 mod ptrace_registers;
 mod ptrace_target;
 mod vm;

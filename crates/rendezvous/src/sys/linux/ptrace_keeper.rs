@@ -9,11 +9,14 @@
 use libc::{c_int, pid_t};
 
 use super::ptrace::Breakpoint;
-use super::ptrace_message::{Message, SIZE};
+use super::ptrace_message::Message;
+use super::ptrace_own::{Heard, SOCKET, WATCHER, hear, now, say, settle};
 use super::ptrace_registers::{
-    Passed, TRAP, Text, errno, is_behind_trap, is_of_register, pass, set_register,
+    Passed, TRAP, Text, is_behind_trap, is_of_register, pass, set_register,
 };
-use super::ptrace_target::{Memory, each_thread, has_ended, is_thread_of, shares_memory};
+use super::ptrace_target::{
+    Memory, each_thread, has_ended, is_thread_of, is_trap_pending, request, shares_memory,
+};
 
 /// A thread of the target.
 #[derive(Clone, Copy, Default)]
@@ -70,35 +73,6 @@ pub(super) fn keep(
     keeper.serve(signals);
     // SAFETY: as above; the descriptors go with the process.
     unsafe { libc::_exit(0) }
-}
-
-/// Leaves everything of the watcher's behind but the two descriptors, and gives one that is ready
-/// when a thread has stopped.
-fn settle(socket: c_int, watcher: c_int) -> c_int {
-    // SAFETY: system calls on this process's own descriptors, signals and session, with pointers
-    // to locals of the types that they expect.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::sigprocmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
-        libc::setsid();
-        // Out of the way of 0 and 1 first.
-        let socket = libc::fcntl(socket, libc::F_DUPFD, 3);
-        let watcher = libc::fcntl(watcher, libc::F_DUPFD, 3);
-        libc::dup2(socket, SOCKET);
-        libc::dup2(watcher, WATCHER);
-        if libc::syscall(libc::SYS_close_range, 2u32, u32::MAX, 0) != 0 {
-            for descriptor in 2..0x1_0000 {
-                libc::close(descriptor);
-            }
-        }
-        libc::chdir(c"/".as_ptr());
-        libc::prctl(libc::PR_SET_NAME, c"rendezvous".as_ptr());
-        let mut children: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut children);
-        libc::sigaddset(&mut children, libc::SIGCHLD);
-        libc::signalfd(-1, &children, libc::SFD_NONBLOCK)
-    }
 }
 
 struct Keeper<'a> {
@@ -188,21 +162,14 @@ impl Keeper<'_> {
     /// What the watcher says.
     fn listen(&mut self) {
         loop {
-            let mut bytes = [0; SIZE];
-            // SAFETY: the kernel writes at most as many bytes as the array has.
-            let received =
-                unsafe { libc::recv(SOCKET, bytes.as_mut_ptr().cast(), SIZE, libc::MSG_DONTWAIT) };
-            if received == 0 || (received == -1 && errno() != libc::EAGAIN) {
-                return self.leave();
-            }
-            if received == -1 {
-                return;
-            }
-            let message = Message::from_bytes(&bytes);
-            match message.kind {
-                Message::ARM => self.arm(message.value, message.text),
-                Message::GO => self.go_on(|it| it.id as u64 == message.value),
-                _ => {}
+            match hear() {
+                Heard::Nothing => return,
+                Heard::TheEnd => return self.leave(),
+                Heard::Message(it) if it.kind == Message::ARM => self.arm(it.value, it.text),
+                Heard::Message(it) if it.kind == Message::GO => {
+                    self.go_on(|thread| thread.id as u64 == it.value);
+                }
+                Heard::Message(_) => {}
             }
         }
     }
@@ -519,51 +486,5 @@ impl Keeper<'_> {
     }
 }
 
-fn say(kind: u64, value: u64) {
-    let bytes = Message { kind, value, text: Text::default() }.to_bytes();
-    // SAFETY: the kernel reads as many bytes as the array has. If nobody is there to read, the
-    // next poll says so.
-    unsafe { libc::send(SOCKET, bytes.as_ptr().cast(), SIZE, libc::MSG_NOSIGNAL) };
-}
-
-fn request(request: libc::c_uint, thread: pid_t, data: usize) -> Result<(), c_int> {
-    // SAFETY: the requests that are made through this change the tracee and nothing here.
-    match unsafe { libc::ptrace(request as _, thread, 0usize, data) } {
-        -1 => Err(errno()),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a SIGTRAP of a breakpoint is on its way to a stopped thread.
-fn is_trap_pending(thread: pid_t) -> bool {
-    let arguments = libc::ptrace_peeksiginfo_args { off: 0, flags: 0, nr: 1 };
-    (0..64).any(|at| {
-        let arguments = libc::ptrace_peeksiginfo_args { off: at, ..arguments };
-        // SAFETY: an all-zero `siginfo_t` is valid; the kernel reads the arguments and writes one.
-        unsafe {
-            let mut information: libc::siginfo_t = std::mem::zeroed();
-            let read = libc::ptrace(
-                libc::PTRACE_PEEKSIGINFO as _,
-                thread,
-                &raw const arguments,
-                &raw mut information,
-            );
-            // Greater than 0: from the kernel itself, not by `kill`.
-            read == 1 && information.si_signo == libc::SIGTRAP && information.si_code > 0
-        }
-    })
-}
-
-/// Milliseconds of a clock that only goes forward.
-fn now() -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes a `timespec` into a local.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-}
-
 /// How long a thread waits for a watcher that does not answer.
 const PATIENCE: i64 = 1000;
-
-const SOCKET: c_int = 0;
-const WATCHER: c_int = 1;

@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 use libc::{c_int, pid_t};
 
+use super::ptrace_registers::errno;
+
 /// The memory of a process, open for writing wherever it is mapped.
 pub(super) struct Memory(c_int);
 
@@ -96,6 +98,35 @@ pub(super) fn shares_memory(one: pid_t, other: pid_t) -> bool {
     const KCMP_VM: c_int = 1;
     // SAFETY: `kcmp` takes numbers.
     unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_VM, 0, 0) == 0 }
+}
+
+/// A request that changes the tracee.
+pub(super) fn request(request: libc::c_uint, thread: pid_t, data: usize) -> Result<(), c_int> {
+    // SAFETY: the requests that are made through this change the tracee and nothing here.
+    match unsafe { libc::ptrace(request as _, thread, 0usize, data) } {
+        -1 => Err(errno()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a SIGTRAP of a breakpoint is on its way to a stopped thread.
+pub(super) fn is_trap_pending(thread: pid_t) -> bool {
+    let arguments = libc::ptrace_peeksiginfo_args { off: 0, flags: 0, nr: 1 };
+    (0..64).any(|at| {
+        let arguments = libc::ptrace_peeksiginfo_args { off: at, ..arguments };
+        // SAFETY: an all-zero `siginfo_t` is valid; the kernel reads the arguments and writes one.
+        unsafe {
+            let mut information: libc::siginfo_t = std::mem::zeroed();
+            let read = libc::ptrace(
+                libc::PTRACE_PEEKSIGINFO as _,
+                thread,
+                &raw const arguments,
+                &raw mut information,
+            );
+            // Greater than 0: from the kernel itself, not by `kill`.
+            read == 1 && information.si_signo == libc::SIGTRAP && information.si_code > 0
+        }
+    })
 }
 
 fn open(path: std::fmt::Arguments<'_>, flags: c_int) -> c_int {
