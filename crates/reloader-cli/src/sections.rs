@@ -132,8 +132,8 @@ fn read(mut file: File) -> std::io::Result<Vec<u8>> {
 }
 
 const JSON_HELP: &str = "\
-In the text, numbers are hexadecimal. In the map, a cell shows the first in the order of the legend of what
-is in it; without colour the characters alone tell.
+In the text, numbers are hexadecimal. In the map, a cell shows what comes first in the legend of all
+that is in it; without colour the characters alone tell.
 
 With --json, one object. Absent facts are null. It has
   file, format        elf, mach-o, pe; fat or fat64 for a file of several images
@@ -141,13 +141,13 @@ With --json, one object. Absent facts are null. It has
   endian              little or big
   machine             x86-64, arm64, ...
   segments            each with name, address, memory_size, file_offset, file_size, read, write and
-                      execute. ELF segments have the names of their types, LOAD, GNU_RELRO, ...; in a
-                      PE image every section is a segment too
+                      execute. ELF segments have the names of their types, LOAD, GNU_RELRO, ...;
+                      in a PE image every section is a segment too
   sections            each with name, segment, address, size, file_offset, file_size, writable and
                       excluded: why it holds no variables; null if it does, or some of it may.
                       file_size is 0 for zeros that are only in memory
-  slices              of a fat file, instead of the five above: for each image an object of this shape
-                      with offset and size of the slice, or with machine and error
+  slices              of a fat file, instead of the five above: for each image an object of this
+                      shape with offset and size of the slice, or with machine and error
   variables           with --writable: address and size of each range of variables
   excluded            with --writable: the same of what is writable and none, with reason
   thread_local        with --writable: address and template_size of the initial values, size and
@@ -155,8 +155,8 @@ With --json, one object. Absent facts are null. It has
   symbols             with --symbols: each with name, address, size, kind, binding, section, file,
                       version and excluded
   process, bias       of a module: which process, and what was added to the image's addresses
-  file_state          of a module: unchanged; deleted or replaced (the file that was loaded is shown);
-                      none (the kernel's own); lost (only what is in memory could be shown)
+  file_state          of a module: unchanged; deleted or replaced (the file that was loaded is
+                      shown); none (the kernel's own); lost (only what is in memory could be shown)
 
 Addresses are the image's own, or for a module those in the process; in a PE image they are counted
 from its base. Offsets are counted from the start of the file, in a fat file too.

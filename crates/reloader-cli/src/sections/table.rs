@@ -1,6 +1,7 @@
 //! An image as text: tables, and the map.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use anstyle::Style;
 
@@ -158,18 +159,14 @@ impl Image {
         let Some(writable) = self.writable.as_ref().filter(|_| self.is_only_writable) else {
             return table;
         };
+        let by_address = ByAddress::of(&self.sections);
         let mut spans: Vec<_> = writable.variables.iter().chain(&writable.excluded).collect();
         spans.sort_by_key(|span| span.address);
         for span in spans {
             let range = span.range();
-            let mut sections: Vec<&str> = self
-                .sections
-                .iter()
-                .filter(|it| it.is_mapped && it.range().start < range.end)
-                .filter(|it| range.start < it.range().end)
-                .map(|it| it.name.as_str())
-                .collect();
-            sections.dedup();
+            let mut sections: Vec<&str> =
+                by_address.within(&range).map(|it| it.name.as_str()).collect();
+            sections.reverse();
             let kind = Kind::of(span.reason, false, self.protects(&range));
             table.row(
                 Some((kind, palette)),
@@ -219,6 +216,37 @@ impl Image {
     fn kind_of(&self, section: &Section) -> Option<Kind> {
         let is_protected = section.writable && self.protects(&section.range());
         Kind::of(section.excluded, section.is_code, is_protected)
+    }
+}
+
+/// The sections in memory, to be asked for those in a range.
+struct ByAddress<'a> {
+    /// Each with the highest end up to it.
+    sections: Vec<(&'a Section, u64)>,
+}
+
+impl<'a> ByAddress<'a> {
+    fn of(sections: &'a [Section]) -> ByAddress<'a> {
+        let in_memory = sections.iter().filter(|it| it.is_mapped && it.size != 0);
+        let mut sections: Vec<(&Section, u64)> = in_memory.map(|it| (it, it.range().end)).collect();
+        sections.sort_by_key(|(section, _)| section.address);
+        let mut highest = 0;
+        for (_, end) in &mut sections {
+            highest = highest.max(*end);
+            *end = highest;
+        }
+        ByAddress { sections }
+    }
+
+    /// Those that have something of a range, the last one first.
+    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &'a Section> {
+        let end = self.sections.partition_point(|(section, _)| section.address < range.end);
+        let start = range.start;
+        let before = self.sections[..end].iter().rev();
+        before
+            .take_while(move |(_, highest)| *highest > start)
+            .map(|(section, _)| *section)
+            .filter(move |section| section.range().end > start)
     }
 }
 

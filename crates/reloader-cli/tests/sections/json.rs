@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use reloader_tests::{Tool, missing, tool_of};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, named, number};
+use crate::desk::{Desk, end, named, number, program};
 use crate::elf;
 
 #[test]
@@ -112,6 +113,25 @@ fn the_long_help_names_every_field_and_reason() {
     let changed = desk.json(["patch", "--json", "--dry-run", "--no-unique", "guest.so"]);
     for field in fields(&changed) {
         assert!(patch.contains(&field), "{field}");
+    }
+}
+
+#[test]
+fn of_a_large_file_only_what_is_shown_is_read() {
+    let desk = Desk::new();
+    let image = desk.write("guest.so", elf::image());
+    fs::File::options().write(true).open(&image).unwrap().set_len(1 << 32).unwrap();
+    // There is memory for an eighth of it.
+    let limited = "ulimit -v 524288 && exec \"$@\"";
+    for arguments in [
+        &["sections", "guest.so"][..],
+        &["sections", "--json", "--writable", "--symbols", "guest.so"],
+        &["patch", "--no-unique", "--dry-run", "guest.so"],
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, "sh"]).arg(program().get_program()).args(arguments);
+        let end = end(command.current_dir(image.parent().unwrap()));
+        assert_eq!(end.code, Some(0), "{arguments:?}: {}", end.error);
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use reloader_tests::missing;
 use serde_json::Value;
 
 use crate::desk::{Desk, end, named, number, program};
@@ -20,8 +21,16 @@ struct Host {
 
 impl Host {
     fn with(desk: &Desk, libraries: &[&Path]) -> Option<Host> {
+        Host::of(None, desk, libraries)
+    }
+
+    /// The same as another user's.
+    fn of(user: Option<u32>, desk: &Desk, libraries: &[&Path]) -> Option<Host> {
         let host = desk.compile(HOST, &["-ldl"], "host")?;
         let mut command = Command::new(host);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
         command.args(libraries).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -111,19 +120,13 @@ fn a_library_that_has_been_replaced_is_shown_as_it_was_loaded() {
         let listed = end.json();
         let [counter, buffer, _] = host.seen[0];
         // Only root may read what the kernel still has of the file.
-        if listed["file_state"] == "lost" {
-            assert!(end.error.contains("only root"), "{}", end.error);
-            assert_eq!(listed["sections"], Value::Array(Vec::new()));
-            let holds = |it: &Value| {
-                let start = number(it, "address");
-                (start..start + number(it, "memory_size")).contains(&counter)
-            };
-            assert!(listed["segments"].as_array().unwrap().iter().any(holds), "{listed}");
-        } else {
+        if rustix::process::getuid().is_root() {
             assert_eq!(listed["file_state"], state);
             check_places(&listed, counter, buffer);
             let text = desk.run(["sections", &host.target("libguest.so")]).output;
             assert!(text.contains("this is the one that is loaded"), "{text}");
+        } else {
+            assert_eq!(listed["file_state"], "lost");
         }
         let _ = fs::remove_file(&library);
     }
@@ -173,27 +176,39 @@ fn what_cannot_be_found_is_said_with_what_there_is() {
 fn a_refused_permission_is_explained_with_the_cure() {
     let desk = Desk::new();
     let Some(host) = Host::with(&desk, &[]) else { return };
-    let is_root = rustix::process::getuid().is_root();
-    let mut command = if is_root {
-        // Somebody else may not; he needs a program that he can run.
-        let directory = tempfile::tempdir().unwrap();
-        let copy = directory.path().join("reloader");
-        fs::copy(program().get_program(), &copy).unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = Command::new(copy);
-        command.uid(65534).gid(65534).current_dir(directory.keep());
-        command
-    } else {
-        program()
+    let end = match rustix::process::getuid().is_root() {
+        true => end(as_nobody(&desk).args(["sections", &host.target("host")])),
+        false => desk.run(["sections", "1:init"]),
     };
-    let target = if is_root { host.target("host") } else { "1:init".to_owned() };
-    let end = end(command.args(["sections", &target]));
-    if is_root {
-        fs::remove_dir_all(command.get_current_dir().unwrap()).unwrap();
-    }
     let error = end.failure(1);
     assert!(error.contains("denied") && error.contains("root (sudo)"), "{error}");
     assert!(error.contains("--cap-add=SYS_PTRACE"), "{error}");
+}
+
+#[test]
+fn of_a_library_that_is_gone_its_owner_sees_what_is_in_memory() {
+    if !rustix::process::getuid().is_root() {
+        return missing("only root has another user's processes");
+    }
+    let desk = Desk::new();
+    let mut program = as_nobody(&desk);
+    let Some(library) = guest(&desk, "libguest.so", 0) else { return };
+    let Some(host) = Host::of(Some(NOBODY), &desk, &[&library]) else { return };
+    let [counter, _, code] = host.seen[0];
+    fs::remove_file(&library).unwrap();
+    let end = end(program.args(["sections", "--json", "--symbols", &host.target("libguest.so")]));
+    let listed = end.json();
+    assert_eq!(listed["file_state"], "lost");
+    assert!(end.error.contains("only root may read what is left of it"), "{}", end.error);
+    assert_eq!(listed["sections"], Value::Array(Vec::new()));
+    for (address, permission) in [(counter, "write"), (code, "execute")] {
+        let is_it = |it: &Value| {
+            let start = number(it, "address");
+            let holds = (start..start + number(it, "memory_size")).contains(&address);
+            it["name"] == "LOAD" && it[permission] == true && holds
+        };
+        assert!(listed["segments"].as_array().unwrap().iter().any(is_it), "{listed}");
+    }
 }
 
 #[test]
@@ -224,11 +239,24 @@ fn check_places(listed: &Value, counter: u64, buffer: u64) {
     }
 }
 
+/// The program as somebody runs it who may do nothing special.
+fn as_nobody(desk: &Desk) -> Command {
+    let directory = desk.path("");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = desk.path("reloader");
+    fs::copy(program().get_program(), &copy).unwrap();
+    let mut command = Command::new(copy);
+    command.uid(NOBODY).gid(NOBODY).current_dir(directory);
+    command
+}
+
 /// A library with variables; `more` bytes of them before the others.
 fn guest(desk: &Desk, name: &str, more: usize) -> Option<PathBuf> {
     let source = GUEST.replace("@MORE@", &(more + 1).to_string());
     desk.compile(&source, &["-shared", "-fPIC", "-Wl,--build-id"], name)
 }
+
+const NOBODY: u32 = 65534;
 
 const GUEST: &str = r#"
 char more[@MORE@] = {1};
@@ -242,9 +270,12 @@ const HOST: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 int main(int count, char **paths)
 {
+    // Where only a debugger's children may be looked into, this one lets everybody.
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     for (int index = 1; index < count; index++) {
         void *library = dlopen(paths[index], RTLD_NOW);
         char *(*where)(void) = (char *(*)(void))dlsym(library, "where");
