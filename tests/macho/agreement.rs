@@ -235,7 +235,7 @@ fn llvm_readobj_reads_the_same_types_and_attributes() {
         }
         let images = Container::parse(&bytes).unwrap();
         let images: Vec<_> = images.images().map(Result::unwrap).collect();
-        let sections = images.iter().flat_map(|image| image.sections());
+        let sections = images.iter().flat_map(Image::sections);
         let ours: Vec<_> = sections.map(|it| (u32::from(it.kind.0), it.flags.0 >> 8)).collect();
         assert_eq!(ours, theirs, "{}", path.display());
     }

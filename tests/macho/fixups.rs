@@ -25,8 +25,8 @@ fn listed(text: &str) -> BTreeSet<Entry> {
         };
         // The lists of chained fixups say which each is; a weak import is marked behind its name.
         let is_bind = is_bind || words.get(4) == Some(&"bind");
-        let words = words.iter().filter(|word| !word.starts_with('(') && !word.ends_with(')'));
-        let symbol = words.last().filter(|_| is_bind).map(|&word| word.to_owned());
+        let mut words = words.iter().filter(|word| !word.starts_with('(') && !word.ends_with(')'));
+        let symbol = words.next_back().filter(|_| is_bind).map(|&word| word.to_owned());
         listed.insert((address, symbol));
     }
     listed
