@@ -1,6 +1,5 @@
 //! Files that are read piece by piece, as an image asks for them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -232,13 +231,16 @@ impl<R: ReadAt + ?Sized> ReadAt for &R {
 struct Pieces {
     index: Mutex<Index>,
     /// The shelf of number `n` has room for `8 << n` pieces.
-    shelves: [OnceLock<Box<[OnceLock<Box<[u8]>>]>>; SHELVES],
+    shelves: [OnceLock<Shelf>; SHELVES],
 }
+
+/// Places for pieces, each filled once.
+struct Shelf(Box<[OnceLock<Box<[u8]>>]>);
 
 #[derive(Default)]
 struct Index {
-    /// From the offset of a piece to its number and length.
-    starts: BTreeMap<u64, (usize, u64)>,
+    /// The offset, length and number of each piece, ascending by the offset.
+    starts: Vec<(u64, u64, usize)>,
     count: usize,
     fetched: u64,
 }
@@ -251,14 +253,14 @@ impl Pieces {
 
     fn find(&self, offset: u64, size: u64) -> Option<&[u8]> {
         let index = self.index();
-        let holds = |(&start, &(number, length)): (&u64, &(usize, u64))| {
+        let holds = |&(start, length, number): &(u64, u64, usize)| {
             let skipped = offset.checked_sub(start)?;
             (skipped.checked_add(size)? <= length).then_some((number, skipped))
         };
-        let before = index.starts.range(..=offset).next_back().and_then(holds);
+        let behind = index.starts.partition_point(|&(start, ..)| start <= offset);
+        let before = behind.checked_sub(1).and_then(|it| index.starts.get(it)).and_then(holds);
         // The piece that is the whole file starts before all others.
-        let (number, skipped) =
-            before.or_else(|| index.starts.first_key_value().and_then(holds))?;
+        let (number, skipped) = before.or_else(|| index.starts.first().and_then(holds))?;
         drop(index);
         slice(self.slot(number)?.get()?, skipped, size)
     }
@@ -267,13 +269,14 @@ impl Pieces {
         let length = bytes.len() as u64;
         let mut index = self.index();
         let number = index.count;
-        let slot = self.slot(number)?;
-        let kept = slot.get_or_init(|| bytes);
+        let kept = self.slot(number)?.get_or_init(|| bytes);
         index.count = number.checked_add(1)?;
         index.fetched = index.fetched.saturating_add(length);
-        let place = index.starts.entry(offset).or_insert((number, length));
-        if place.1 < length {
-            *place = (number, length);
+        let at = index.starts.partition_point(|&(start, ..)| start < offset);
+        match index.starts.get_mut(at).filter(|place| place.0 == offset) {
+            Some(place) if place.1 < length => *place = (offset, length, number),
+            Some(_) => {}
+            None => index.starts.insert(at, (offset, length, number)),
         }
         Some(kept)
     }
@@ -284,7 +287,8 @@ impl Pieces {
         let room = FIRST_SHELF.checked_shl(shelf)?;
         self.shelves
             .get(shelf as usize)?
-            .get_or_init(|| (0..room).map(|_| OnceLock::new()).collect())
+            .get_or_init(|| Shelf((0..room).map(|_| OnceLock::new()).collect()))
+            .0
             .get(place.checked_sub(room)?)
     }
 }
@@ -295,7 +299,7 @@ fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
 
 /// What is read at once at the start: program headers are there, and often the interpreter's path
 /// and the notes.
-const START: u64 = 4096;
+const START: u64 = 1024;
 
 /// What is read with the section headers: GNU ld and gold write the names before them.
 const NAMES: u64 = 512;

@@ -267,6 +267,6 @@ impl RawSymbol {
 /// The bytes from `offset` up to the next zero byte, which must be there.
 pub(crate) fn string(strings: &[u8], offset: u64) -> Option<&[u8]> {
     let tail = strings.get(usize::try_from(offset).ok()?..)?;
-    let end = tail.iter().position(|&byte| byte == 0)?;
+    let end = memchr::memchr(0, tail)?;
     tail.get(..end)
 }

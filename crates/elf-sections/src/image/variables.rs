@@ -6,7 +6,7 @@ use super::Image;
 use crate::dynamic::Tag;
 use crate::relocation::kinds;
 use crate::section::{Section, SectionKind};
-use crate::segment::SegmentKind;
+use crate::segment::{Segment, SegmentKind};
 use crate::symbol::SymbolKind;
 use crate::writable::{Claims, Reason, ThreadLocal, Writable};
 
@@ -40,7 +40,7 @@ impl Image<'_> {
     /// read-only; one that is no power of two counts as 1.
     pub fn writable_with_page(&self, page: u64) -> Writable {
         let loads = self.loads().filter(|segment| segment.permissions.is_writable());
-        let mut claims = Claims::new(loads.map(|segment| segment.range()).collect());
+        let mut claims = Claims::new(loads.map(Segment::range).collect());
         claims.take(Reason::Headers, self.header_ranges());
         let thread_local = self.thread_local();
         claims.take(
@@ -104,7 +104,7 @@ impl Image<'_> {
         let word = self.header.class.word_size();
         match reason {
             Reason::DynamicTable => {
-                ranges.extend(self.segment(SegmentKind::DYNAMIC).map(|it| it.range()));
+                ranges.extend(self.segment(SegmentKind::DYNAMIC).map(Segment::range));
             }
             Reason::Initializers => {
                 ranges.extend(self.initializers().array);

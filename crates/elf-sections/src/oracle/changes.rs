@@ -88,7 +88,8 @@ fn is_tidy(image: &Image<'_>) -> bool {
     let dynamic = image.segment(crate::SegmentKind::DYNAMIC);
     let dynamic = dynamic.map(|it| (it.offset, it.file_size));
     let notes = image.notes().filter(crate::Note::is_build_id);
-    let notes = notes.map(|it| (it.offset.saturating_sub(16), it.descriptor.len() as u64 + 16));
+    let notes = notes
+        .map(|it| (it.offset.saturating_sub(16), (it.descriptor.len() as u64).saturating_add(16)));
     let sizes = [
         (Tag::STRTAB, image.dynamic_strings().len() as u64),
         (Tag::SYMTAB, size(image.dynamic_symbols().count() as u64, layout.symbol_size())),

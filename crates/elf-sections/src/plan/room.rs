@@ -174,6 +174,7 @@ impl Place {
         let align = if align.is_power_of_two() && align <= LARGEST_ALIGN { align } else { PAGE };
         let top = image.range().map_or(0, |range| range.end);
         let page = top.checked_next_multiple_of(align).ok_or(no_room(size, 0))?;
+        let file_end = end;
         let mut end = end.checked_next_multiple_of(16).ok_or(no_room(size, 0))?;
         if moves_headers {
             end = end.max(behind_all_pages(image, align).ok_or(no_room(size, 0))?);
@@ -190,7 +191,7 @@ impl Place {
             let within = end & align.wrapping_sub(1);
             Place { offset: end, address: page.saturating_add(within), align }
         };
-        let hole = place.offset.saturating_sub(end);
+        let hole = place.offset.saturating_sub(file_end);
         if hole > LARGEST_HOLE {
             return Err(no_room(hole, LARGEST_HOLE));
         }
