@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use rendezvous::{Class, Consistency, Core, CoreError, Memory, Module, Snapshot, Unreadable};
 
-use crate::support::{Target, Workshop, has, look, names, skipped};
+use crate::support::{Target, Workshop, has, left_out, look, names};
 
 /// What must be the same in a core file as it was in the process: everything but the names that
 /// are in memory that is not dumped, and the numbers of files, which are not noted.
@@ -82,7 +82,7 @@ fn what_the_kernel_dumps_says_what_the_process_said() {
         target.say("crash");
         target.child.wait().unwrap();
         let Some(path) = kernel_core(&workshop.path(""), pid) else {
-            skipped("core file that the kernel writes (kernel.core_pattern)");
+            left_out("the kernel writes no core file that can be found (kernel.core_pattern)");
             return;
         };
         let bytes = std::fs::read(&path).unwrap();

@@ -8,7 +8,7 @@ use rendezvous::{
     Class, Consistency, Location, Process, ProcessError, Refusal, Role, Tracker, Unreadable, Way,
 };
 
-use crate::support::{Target, Workshop, has, look, names, skipped};
+use crate::support::{Target, Workshop, has, left_out, look, names};
 
 /// What `eu-unstrip` says of a process: address, build ID and path of each module.
 fn by_elfutils(pid: u32) -> Option<Vec<(u64, String, String)>> {
@@ -291,7 +291,7 @@ fn a_process_that_is_gone_or_was_never_there_is_said_so() {
 fn a_refusal_says_what_to_do_about_it() {
     // SAFETY: asks for numbers.
     if unsafe { libc::geteuid() } != 0 {
-        skipped("right to be another user");
+        left_out("only root can become another user");
         return;
     }
     let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();

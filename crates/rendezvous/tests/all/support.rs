@@ -154,6 +154,12 @@ pub fn skipped(what: &str) {
     eprintln!("skipped: there is no {what}");
 }
 
+/// Says that a part of a test was left out because of how this machine is set up, which no tool
+/// mends.
+pub fn left_out(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// A library with a variable of which each thread has its own.
 const LIBRARY: &str = r#"
 __thread int own = 41;
