@@ -122,6 +122,31 @@ fn a_signed_image_is_refused_unless_its_signature_may_go() {
 }
 
 #[test]
+fn what_follows_the_image_keeps_its_place() {
+    let mut zeroed = 0;
+    for (path, mut bytes) in with_path().filter(|(_, bytes)| bytes.len() < 400_000) {
+        let name = format!("{} with an overlay", path.display());
+        let end = bytes.len();
+        // As installers have it: nothing in the headers leads to it, and its length is odd.
+        bytes.extend((0..1001_u32).map(|it| it as u8));
+        for length in [1, 100, 3000] {
+            let new = path_of(length);
+            let planned = match plan_for(&bytes, &new) {
+                // What grows the last section would have to move the overlay.
+                Err(Error::NoRoom { .. }) => continue,
+                planned => planned.unwrap(),
+            };
+            let after = check(&name, &bytes, &new, &planned);
+            assert!(after[end..end + 1001] == bytes[end..], "{name}, {length}");
+            let is_zeroed = matches!(planned.report.signature, SignatureReport::Zeroed { .. });
+            assert_eq!(is_zeroed, Reader::new(&bytes).certificates().is_some(), "{name}");
+            zeroed += usize::from(is_zeroed);
+        }
+    }
+    println!("{zeroed} signatures in front of an overlay");
+}
+
+#[test]
 fn an_image_without_a_path_says_so() {
     let mut without = 0;
     for path in images() {
@@ -146,8 +171,12 @@ fn with_path() -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
 
 /// The plan for a new path, whatever becomes of a signature.
 fn plan(bytes: &[u8], new: &str) -> PdbPathPlan {
+    plan_for(bytes, new).unwrap()
+}
+
+fn plan_for(bytes: &[u8], new: &str) -> Result<PdbPathPlan, Error> {
     let options = PdbPathOptions { signature: Signature::Strip, ..PdbPathOptions::default() };
-    plan_pdb_path(&Image::parse(bytes).unwrap(), new, &options).unwrap()
+    plan_pdb_path(&Image::parse(bytes).unwrap(), new, &options)
 }
 
 /// A path of this length.
