@@ -13,8 +13,8 @@ use crate::report::Report;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Record {
-    Loaded { version: u32, micros: u64 },
-    Reloaded { version: u32, from: u32, micros: u64, state: State },
+    Loaded { version: u32, micros: u64, modules_verified: Option<bool> },
+    Reloaded { version: u32, from: u32, micros: u64, state: State, modules_verified: Option<bool> },
     Refused { version: u32, kind: String, reason: String },
     Fault(Fault),
     RolledBack { version: u32, from: u32 },
@@ -87,10 +87,13 @@ impl Record {
     /// The record of an event, if it is one that is reported.
     pub fn of(event: &Event) -> Option<Self> {
         Some(match event {
-            Event::Loaded { version, took } => {
-                Self::Loaded { version: *version, micros: micros(*took) }
-            }
-            Event::Reloaded { version, from, took, state } => Self::Reloaded {
+            Event::Loaded { version, took, modules_verified } => Self::Loaded {
+                version: *version,
+                micros: micros(*took),
+                modules_verified: *modules_verified,
+            },
+            Event::Reloaded { version, from, took, state, modules_verified } => Self::Reloaded {
+                modules_verified: *modules_verified,
                 version: *version,
                 from: *from,
                 micros: micros(*took),
@@ -126,10 +129,10 @@ impl Record {
 impl Report for Record {
     fn line(&self, palette: &Palette) -> String {
         let text = match self {
-            Self::Loaded { version, micros } => {
+            Self::Loaded { version, micros, .. } => {
                 format!("version {version} in {}", milliseconds(*micros))
             }
-            Self::Reloaded { version, from, micros, state } => {
+            Self::Reloaded { version, from, micros, state, .. } => {
                 let summary = &state.summary;
                 format!("version {from} -> {version} in {}: {summary}", milliseconds(*micros))
             }

@@ -227,10 +227,15 @@ JSON:
   loaded: a version runs where none did
     micros     microseconds from the check of the file to the return of the
                library's load call
+    modules_verified
+               whether the loader's own list has each version that is loaded,
+               once; null if it cannot be read
 
   reloaded: a new version took over
     from       the version it took over from
     micros     as for loaded
+    modules_verified
+               as for loaded
     state      what became of the variables:
       carried       names of those that kept their values
       new           names of those that only the new version has

@@ -62,7 +62,8 @@ fn a_reload_reports_every_list_of_the_state() {
         }],
     };
     let took = Duration::from_micros(1234);
-    let event = Event::Reloaded { version: 2, from: 1, took, state: report };
+    let event =
+        Event::Reloaded { version: 2, from: 1, took, state: report, modules_verified: Some(true) };
     let record = Record::of(&event).unwrap();
     assert_eq!(
         json(&record),
@@ -75,6 +76,7 @@ fn a_reload_reports_every_list_of_the_state() {
                 "bytes": 12, "translated": 2,
                 "untranslated": [{"at": "hook+8", "target": "draw", "version": 1}],
             },
+            "modules_verified": true,
         })
     );
     let line = record.line(&Palette::default());

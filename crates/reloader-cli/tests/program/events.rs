@@ -20,6 +20,7 @@ fn a_run_of_some_steps_is_loaded_and_closed_and_counts_them() {
     let loaded = session.expect("loaded");
     assert_eq!(loaded["version"], 1);
     assert!(loaded["micros"].is_u64(), "{loaded}");
+    assert_eq!(loaded["modules_verified"], true);
     let end = session.end();
     assert_eq!(end.closed(0), json!({"event": "closed", "version": 1, "steps": 5}));
     assert_eq!(end.events().len(), 1);
@@ -35,6 +36,7 @@ fn a_rebuilt_library_takes_over_with_its_variables() {
     let reloaded = session.expect("reloaded");
     assert_eq!((&reloaded["version"], &reloaded["from"]), (&json!(2), &json!(1)));
     assert!(reloaded["micros"].is_u64(), "{reloaded}");
+    assert_eq!(reloaded["modules_verified"], true);
     let state = &reloaded["state"];
     assert_eq!(state["carried"], json!(["counter"]), "{state}");
     let new = state["new"].as_array().unwrap();
