@@ -66,7 +66,7 @@ pub(crate) fn image(data: Bytes<'_>) -> Result<Image<'_>, Error> {
 }
 
 /// The 16 bytes that are the same in every layout: layout, byte order and ABI.
-fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
+pub(crate) fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
     const SIZE: u64 = 16;
     let present = data.up_to(0, SIZE);
     if !present.is_empty() && present.iter().all(|&byte| byte == 0) {
@@ -100,15 +100,6 @@ fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
         return Err(short(Structure::FileHeader, 0, SIZE, data));
     }
     Ok((Layout::new(class, endian), endian, os_abi))
-}
-
-/// The header at the start of an image in memory, where no section headers are.
-pub(crate) fn header_in_memory(bytes: &[u8]) -> Option<(Layout, RawHeader)> {
-    let (layout, ..) = ident(Bytes::Whole(bytes)).ok()?;
-    let raw = layout.header(bytes)?;
-    let layout = layout.for_machine(raw.machine);
-    let is_expected = raw.version == 1 && usize::from(raw.phentsize) == layout.segment_size();
-    is_expected.then_some((layout, raw))
 }
 
 fn check_header(raw: &RawHeader, layout: Layout, data: Bytes<'_>) -> Result<(), Error> {

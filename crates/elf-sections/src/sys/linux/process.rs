@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::super::module::{Mapping, Module, ModuleSegment};
 use super::super::remote::RemoteModule;
 use super::maps;
+use crate::bytes::Bytes;
 use crate::image::parse;
-use crate::layout::Layout;
+use crate::layout::{Layout, RawHeader};
 use crate::note::{Note, NoteEntries};
 use crate::{ReadAt, Segment, SegmentKind};
 
@@ -39,7 +40,7 @@ fn at<T>(path: &Path, read: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T
 fn module(memory: &Memory, mapping: &Mapping, mappings: &[Mapping]) -> Option<Module> {
     let base = mapping.range.start as u64;
     let start = memory.read(base, START.min(mapping.range.len() as u64))?;
-    let (layout, header) = parse::header_in_memory(&start)?;
+    let (layout, header) = header_in_memory(&start)?;
     let size = layout.segment_size();
     let table = u64::from(header.phnum).checked_mul(size as u64)?;
     let table = memory.read(base.checked_add(header.phoff)?, table)?;
@@ -65,6 +66,15 @@ fn module(memory: &Memory, mapping: &Mapping, mappings: &[Mapping]) -> Option<Mo
     let path = PathBuf::from(&mapping.identity.path);
     // Wraps around as the addresses do, where an image is linked above where it is loaded.
     Some(Module { bias: bias as usize, path, segments, build_id })
+}
+
+/// The header at the start of an image in memory, where no section headers are.
+fn header_in_memory(bytes: &[u8]) -> Option<(Layout, RawHeader)> {
+    let (layout, ..) = parse::ident(Bytes::Whole(bytes)).ok()?;
+    let raw = layout.header(bytes)?;
+    let layout = layout.for_machine(raw.machine);
+    let is_expected = raw.version == 1 && usize::from(raw.phentsize) == layout.segment_size();
+    is_expected.then_some((layout, raw))
 }
 
 /// Whether the image's code is mapped where its headers say, and may be executed. A file that is
