@@ -97,9 +97,10 @@ impl Package {
     fn fetched(&self) -> Option<PathBuf> {
         let corpus = corpus_directory();
         fs::create_dir_all(&corpus).unwrap();
-        let place = corpus.join(self.label().replace(['/', '@', ' '], "-"));
+        let name = self.label().replace(['/', '@', ' '], "-");
+        let place = corpus.join(&name);
         // For other processes; it ends with the file's closing, however that comes about.
-        let lock = File::create(place.with_extension("lock")).unwrap();
+        let lock = File::create(corpus.join(format!("{name}.lock"))).unwrap();
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
         if !place.exists() {
             let unfinished = tempfile::tempdir_in(&corpus).unwrap();
