@@ -7,15 +7,14 @@
 #![allow(missing_docs, reason = "reloader.h says what each function does")]
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::Duration;
 
 use crash_guard::{Config, Guard};
-use reloader::{Context, FailureCode, Snapshot};
+use reloader::{Context, Snapshot};
 
 use crate::abi::{self, Sized};
 use crate::plugin::{Plugin, Settings, utf8};
@@ -24,23 +23,12 @@ use crate::text::{c_string, said, say};
 use crate::told::{FaultTexts, guarded, told};
 use crate::{pdb, section};
 
-/// `reloader`.
-///
-/// `cr.h` knows the first two members, as hosts of cr have always been able to look them up.
-#[repr(C)]
-pub struct Handle {
-    path: Cell<*const c_char>,
-    temp_dir: Cell<*const c_char>,
-    /// A call is under way.
-    busy: AtomicBool,
-    body: UnsafeCell<Body>,
-}
+mod handle;
+mod pointers;
 
-struct Body {
-    plugin: Plugin,
-    _path: CString,
-    temp_dir: CString,
-}
+pub use handle::Handle;
+use handle::{Body, lend_fresh, with};
+use pointers::{give, null, path_of, taken_or_empty, text, text_or_null};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn reloader_message() -> *const c_char {
@@ -431,133 +419,5 @@ fn answer(work: impl FnOnce() -> Result<Status, Problem>) -> Status {
     }
 }
 
-/// Works on a plugin that nobody else works on.
-///
-/// # Safety
-/// `plugin` is null or was handed out and has not been closed, and no other thread uses it.
-#[inline]
-unsafe fn with<T>(
-    plugin: *mut Handle,
-    work: impl FnOnce(&mut Body) -> Result<T, Problem>,
-) -> Result<T, Problem> {
-    struct Leaving<'a>(&'a AtomicBool);
-    impl Drop for Leaving<'_> {
-        fn drop(&mut self) {
-            self.0.store(false, Ordering::Relaxed);
-        }
-    }
-    // SAFETY: as the caller promises; only the part inside the cell is ever borrowed exclusively.
-    let handle = unsafe { plugin.as_ref() }.ok_or_else(|| null("plugin"))?;
-    if handle.busy.load(Ordering::Relaxed) {
-        return Err(Problem::new(Status::Busy, "another call for this plugin is under way"));
-    }
-    handle.busy.store(true, Ordering::Relaxed);
-    let _leaving = Leaving(&handle.busy);
-    // SAFETY: it was not busy, so nobody on this thread has borrowed it, and no other thread uses
-    // it.
-    work(unsafe { &mut *handle.body.get() })
-}
-
-/// Lends a context that nothing has been written to but `userdata`.
-///
-/// # Safety
-/// It is valid until the plugin is closed.
-unsafe fn lend_fresh(plugin: &mut Plugin, context: *mut Context) {
-    // SAFETY: as the caller promises; the members are written one by one, as they may not be
-    // initialised.
-    unsafe {
-        (&raw mut (*context).version).write(0);
-        (&raw mut (*context).failure).write(FailureCode::NONE);
-        (&raw mut (*context).next_version).write(1);
-        (&raw mut (*context).last_working_version).write(0);
-        plugin.plugin.lend_context(context);
-    }
-}
-
-/// # Safety
-/// `text` is null or ends with a NUL, and lives for as long as is needed.
-unsafe fn text_or_null<'a>(text: *const c_char) -> Option<&'a CStr> {
-    // SAFETY: as the caller promises.
-    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
-}
-
-/// # Safety
-/// As [`text_or_null`].
-unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a CStr, Problem> {
-    // SAFETY: as the caller promises.
-    unsafe { text_or_null(text) }.ok_or_else(|| null(name))
-}
-
-/// The structure that a caller gives, of whatever size it is there.
-///
-/// # Safety
-/// `from` is null or has as many bytes as its first member says.
-unsafe fn taken_or_empty<T: Sized>(from: *const T) -> Result<T, Problem> {
-    let mut taken = T::EMPTY;
-    if from.is_null() {
-        return Ok(taken);
-    }
-    // SAFETY: the size comes first in each of them.
-    let size = known_size::<T>(unsafe { from.cast::<usize>().read_unaligned() })?;
-    // SAFETY: both have that many bytes; each member is valid with any of them that C can put there.
-    unsafe {
-        let behind = size.saturating_sub(size_of::<T>());
-        let more = std::slice::from_raw_parts(from.add(1).cast::<u8>(), behind);
-        if more.iter().any(|&byte| byte != 0) {
-            return Err(Problem::argument("the structure asks for what only a newer library has"));
-        }
-        let known = size.min(size_of::<T>());
-        ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut taken).cast::<u8>(), known);
-    }
-    Ok(taken)
-}
-
-/// Writes as much as the caller's structure has room for; its size stays.
-///
-/// # Safety
-/// `to` is null or has as many bytes as its first member says.
-unsafe fn give<T: Sized>(to: *mut T, value: T, name: &str) -> Result<Status, Problem> {
-    if to.is_null() {
-        return Err(null(name));
-    }
-    // SAFETY: the size comes first in each of them, and so many bytes may be written.
-    unsafe {
-        let size = known_size::<T>(to.cast::<usize>().read_unaligned())?;
-        let start = size_of::<usize>();
-        let room = size.min(size_of::<T>()).saturating_sub(start);
-        let from = (&raw const value).cast::<u8>().add(start);
-        ptr::copy_nonoverlapping(from, to.cast::<u8>().add(start), room);
-    }
-    Ok(Status::Ok)
-}
-
-fn known_size<T>(size: usize) -> Result<usize, Problem> {
-    if (size_of::<usize>()..=LARGEST).contains(&size) {
-        return Ok(size);
-    }
-    Err(Problem::argument(format!(
-        "the structure says that its size is {size}; it is {} (initialise it with the macro)",
-        size_of::<T>()
-    )))
-}
-
-/// No structure of any version of the header is larger.
-const LARGEST: usize = 4096;
 /// What `reloader_update` returns when nothing could run.
 const NOTHING_RAN: c_int = -2;
-
-fn null(name: &str) -> Problem {
-    Problem::argument(format!("{name} is null"))
-}
-
-#[cfg(unix)]
-fn path_of(text: &CStr) -> &Path {
-    use std::os::unix::ffi::OsStrExt;
-    Path::new(std::ffi::OsStr::from_bytes(text.to_bytes()))
-}
-
-#[cfg(not(unix))]
-fn path_of(text: &CStr) -> &Path {
-    // What is not UTF-8 is no file's name here.
-    Path::new(text.to_str().unwrap_or_default())
-}

@@ -40,6 +40,7 @@ impl Looks {
         self.take_slowly()
     }
 
+    #[inline(never)]
     fn take_slowly(&mut self) -> bool {
         self.calls = 0;
         self.earn(self.last.elapsed());

@@ -179,6 +179,7 @@ impl Machine {
     }
 
     /// The version that can be stepped at once.
+    #[inline]
     pub(crate) fn running(&self) -> Option<u32> {
         self.current.filter(|_| self.phase == Phase::Idle && !self.wants_load)
     }

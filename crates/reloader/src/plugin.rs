@@ -256,11 +256,13 @@ impl Plugin {
     }
 
     /// What the guest is given with each call.
+    #[inline]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
     /// The same, to be changed: the failure that a host has taken note of, for example.
+    #[inline]
     pub fn context_mut(&mut self) -> &mut Context {
         &mut self.context
     }
