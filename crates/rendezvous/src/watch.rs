@@ -13,7 +13,7 @@ pub use means::{Means, Refused, UnknownMeans, WatchOptions};
 
 pub(crate) use means::Place;
 
-use crate::error::{LocateError, ProcessError};
+use crate::error::{LocateError, ProcessError, WalkError};
 use crate::list::{Head, State};
 use crate::locate::{Location, Rendezvous};
 use crate::mapping::Mappings;
@@ -71,6 +71,8 @@ pub struct Watch {
     events: VecDeque<Event>,
     /// How long to wait until the next look at a program that is being started.
     patience: Duration,
+    /// Whether nothing is noticed until the timer rings.
+    is_mute: bool,
     /// When the lists were read last; `None` if they are to be read at once.
     looked: Option<Instant>,
     /// When everything was read last, and how long that took.
@@ -116,6 +118,7 @@ impl Watch {
             ledger: Ledger::default(),
             events: VecDeque::new(),
             patience: SOON,
+            is_mute: false,
             looked: None,
             reading: (Instant::now(), Duration::ZERO),
             has_no_loader: false,
@@ -210,6 +213,13 @@ impl Watch {
                 }
                 self.look_anew()
             }
+            Ring::Time if self.is_mute => {
+                // First of all, so that whatever is not read now is noticed.
+                self.mute(false)?;
+                self.ledger.missed();
+                self.looked = None;
+                self.look_anew()
+            }
             Ring::Time if self.rendezvous.is_some() => self.look(),
             Ring::Time => self.look_anew(),
         }
@@ -254,6 +264,11 @@ impl Watch {
         if !self.means.is_exact()
             && let Some(left) = self.looked.and_then(|it| PACE.checked_sub(it.elapsed()))
         {
+            if self.ledger.is_flooded() && !self.is_mute {
+                self.mute(true)?;
+                let (_, took) = self.reading;
+                return self.wait(PACE.max(took.saturating_mul(SLACK)));
+            }
             return self.wait(left.max(Duration::from_micros(1)));
         }
         self.looked = Some(Instant::now());
@@ -281,6 +296,8 @@ impl Watch {
         let mut snapshot = rendezvous.snapshot(&self.process);
         match (snapshot.consistency, snapshot.problem) {
             (Consistency::Consistent, None) => {}
+            // It ends, most likely.
+            (_, Some(WalkError::Head(_) | WalkError::Node(_))) => return self.soon(),
             (Consistency::Consistent, Some(problem)) => return Err(WatchError::Lists(problem)),
             // It will say when it is done, or it does not hold still.
             _ => return self.soon(),
@@ -358,6 +375,8 @@ impl Watch {
     /// program; by the best of the means that have not been refused.
     fn arm(&mut self, address: Option<u64>) -> Result<(), WatchError> {
         let place = address.map(|address| self.place(address));
+        // What is set anew is not mute.
+        self.is_mute = false;
         for &means in &self.options.means {
             if self.refused.iter().any(|it| it.means == means) {
                 continue;
@@ -382,6 +401,12 @@ impl Watch {
             Some((mapping.file?.path, offset))
         });
         Place { address, text, file }
+    }
+
+    /// Has nothing noticed for a while, which costs the target nothing.
+    fn mute(&mut self, is_mute: bool) -> Result<(), WatchError> {
+        self.is_mute = is_mute;
+        self.alarm.mute(is_mute).map_err(WatchError::system("switching counters"))
     }
 
     /// Nothing is to be done until something rings.
@@ -439,6 +464,8 @@ fn is_settled(heads: &[Head]) -> bool {
 
 /// How long a target that is not stopped is left alone after a look.
 const PACE: Duration = Duration::from_millis(1);
+/// Of a loader that is very busy, so many times as long as a whole reading takes nothing is noticed.
+const SLACK: u32 = 4;
 /// How soon a program is looked at again that is being started.
 const SOON: Duration = Duration::from_millis(1);
 /// How often one is looked at whose loader does not begin.

@@ -139,6 +139,10 @@ impl Alarm {
         match self.never {}
     }
 
+    pub(crate) fn mute(&self, _is_mute: bool) -> io::Result<()> {
+        match self.never {}
+    }
+
     pub(crate) fn let_go(&mut self) -> io::Result<()> {
         match self.never {}
     }

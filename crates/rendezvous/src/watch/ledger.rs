@@ -20,6 +20,12 @@ impl Ledger {
         self.calls = self.calls.saturating_add(times);
     }
 
+    /// Whether the loader is so busy that noticing each call costs the target more than reading
+    /// everything once it is less so.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.calls > FLOOD
+    }
+
     /// Something may have been missed.
     pub(super) fn missed(&mut self) {
         self.is_unsure = true;
@@ -46,6 +52,9 @@ impl Ledger {
         *self = Ledger::default();
     }
 }
+
+/// Calls between two looks.
+const FLOOD: u32 = 8;
 
 #[cfg(test)]
 mod tests {

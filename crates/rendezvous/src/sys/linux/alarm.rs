@@ -178,6 +178,14 @@ impl Alarm {
         Ok((read == 8).then_some(Ring::Time))
     }
 
+    /// Has counters count nothing for a while; everything else is as it was.
+    pub(crate) fn mute(&self, is_mute: bool) -> io::Result<()> {
+        match &self.bell {
+            Bell::Counters(counters) => counters.switch(!is_mute),
+            _ => Ok(()),
+        }
+    }
+
     /// Lets the target go on if it is stopped.
     pub(crate) fn let_go(&mut self) -> io::Result<()> {
         if let Bell::Keeper { keeper, stopped, .. } = &mut self.bell

@@ -150,6 +150,20 @@ impl Counters {
         self.rings.iter().map(|ring| ring.counter.as_fd())
     }
 
+    /// Switches all counters on or off, those of threads that began since included.
+    pub(crate) fn switch(&self, on: bool) -> io::Result<()> {
+        const PERF_EVENT_IOC_ENABLE: libc::Ioctl = 0x2400;
+        const PERF_EVENT_IOC_DISABLE: libc::Ioctl = 0x2401;
+        let request = if on { PERF_EVENT_IOC_ENABLE } else { PERF_EVENT_IOC_DISABLE };
+        for counter in &self.counters {
+            // SAFETY: the descriptor is open, and the request takes a number.
+            if unsafe { libc::ioctl(counter.as_raw_fd(), request, 0) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+
     /// What has been counted since this was last asked.
     pub(crate) fn take(&mut self) -> io::Result<Noticed> {
         let mut noticed = Noticed::default();
