@@ -15,6 +15,9 @@ pub(crate) trait Fetch: Sync {
 
     /// A range of the file; `None` if it is not inside, or cannot be read.
     fn get(&self, offset: u64, size: u64) -> Option<&[u8]>;
+
+    /// As much of a range as there is; nothing if that cannot be read.
+    fn up_to(&self, offset: u64, size: u64) -> &[u8];
 }
 
 impl<'data> Bytes<'data> {
@@ -38,7 +41,13 @@ impl<'data> Bytes<'data> {
 
     /// As many bytes of a range as there are.
     pub(crate) fn up_to(self, offset: u64, size: u64) -> &'data [u8] {
-        self.get(offset, self.len().saturating_sub(offset).min(size)).unwrap_or_default()
+        match self {
+            Bytes::Whole(data) => {
+                let there = (data.len() as u64).saturating_sub(offset).min(size);
+                self.get(offset, there).unwrap_or_default()
+            }
+            Bytes::Fetched(source) => source.up_to(offset, size),
+        }
     }
 
     /// Whether every byte costs nothing to look at.

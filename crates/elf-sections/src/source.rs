@@ -53,8 +53,14 @@ pub trait ReadAt {
 /// is read once, so that no image makes a source hold more than a few times its length.
 pub struct Source<R> {
     reader: R,
-    length: u64,
+    /// The first bytes.
+    start: Vec<u8>,
+    /// The section headers with what lies before them, and where.
+    table: OnceLock<(u64, Vec<u8>)>,
+    /// What is asked for beyond those.
     pieces: Pieces,
+    /// Asked for only once it matters: it is a system call of its own.
+    length: OnceLock<u64>,
     failure: OnceLock<Failure>,
 }
 
@@ -66,14 +72,20 @@ struct Failure {
 }
 
 impl<R: ReadAt + Sync> Source<R> {
-    /// Asks for the length; nothing is read yet.
+    /// Reads the first bytes.
     ///
     /// # Errors
     ///
-    /// What [`ReadAt::length`] fails with.
+    /// What [`ReadAt::read_at`] fails with.
     pub fn new(reader: R) -> io::Result<Source<R>> {
-        let length = reader.length()?;
-        Ok(Source { reader, length, pieces: Pieces::default(), failure: OnceLock::new() })
+        let mut start = vec![0; START];
+        fill(&reader, 0, &mut start)?;
+        let length = OnceLock::new();
+        if start.len() < START {
+            let _ = length.set(start.len() as u64);
+        }
+        let (table, pieces) = (OnceLock::new(), Pieces::default());
+        Ok(Source { reader, start, table, pieces, length, failure: OnceLock::new() })
     }
 
     /// Reads the headers of the image and the names of its sections.
@@ -82,7 +94,9 @@ impl<R: ReadAt + Sync> Source<R> {
     ///
     /// As [`Image::parse`], and [`Error::Unreadable`] where reading fails.
     pub fn image(&self) -> Result<Image<'_>, Error> {
-        self.fetch_headers();
+        if self.table.get().is_none() {
+            self.fetch_table();
+        }
         parse::image(Bytes::Fetched(self)).map_err(|error| self.failure().unwrap_or(error))
     }
 
@@ -92,14 +106,22 @@ impl<R: ReadAt + Sync> Source<R> {
         Some(Error::Unreadable { offset, wanted, kind })
     }
 
-    /// The length of the file, as it was when the source was made.
+    /// The length of the file, as it was when it was first asked for; 0 if it cannot be told, for
+    /// which there is a [`failure`](Source::failure) then.
     pub fn length(&self) -> u64 {
-        self.length
+        *self.length.get_or_init(|| {
+            self.reader.length().unwrap_or_else(|error| {
+                self.fail(0, 0, error.kind());
+                0
+            })
+        })
     }
 
     /// How many bytes have been read so far.
     pub fn fetched(&self) -> u64 {
-        self.pieces.index().fetched
+        let table = self.table.get().map_or(0, |(_, table)| table.len());
+        let headers = self.start.len().saturating_add(table) as u64;
+        self.pieces.index().fetched.saturating_add(headers)
     }
 
     /// What it reads from.
@@ -107,64 +129,69 @@ impl<R: ReadAt + Sync> Source<R> {
         &self.reader
     }
 
-    /// One read for the file header and the program headers behind it, and one for the section
-    /// headers together with the bytes before them, which often are the sections' names.
-    fn fetch_headers(&self) {
-        let Some(start) = self.get(0, self.length.min(START)) else { return };
+    /// One read for the section headers together with the bytes before them, which often are the
+    /// sections' names.
+    fn fetch_table(&self) {
+        let start = &self.start;
         let class = if start.get(4) == Some(&1) { Class::Elf32 } else { Class::Elf64 };
         let endian = if start.get(5) == Some(&2) { Endian::Big } else { Endian::Little };
         let layout = Layout::new(class, endian);
         let Some(header) = layout.header(start) else { return };
         let size = u64::from(header.shnum).saturating_mul(layout.section_size() as u64);
-        if header.shoff < START || size == 0 {
+        if header.shoff < START as u64 || size == 0 || size > LARGEST_TABLE {
             return;
         }
         let from = header.shoff.saturating_sub(NAMES);
-        let until = header.shoff.saturating_add(size).min(self.length);
-        if let Some(wanted) = until.checked_sub(from) {
-            self.get(from, wanted);
+        let Ok(wanted) = usize::try_from(size.saturating_add(NAMES)) else { return };
+        let mut table = vec![0; wanted];
+        // What is missing is noticed when it is asked for.
+        if fill(&self.reader, from, &mut table).is_ok() {
+            let _ = self.table.set((from, table));
         }
     }
 
     fn read(&self, offset: u64, size: u64) -> Option<Box<[u8]>> {
-        let fail = |kind| {
-            // Only the first is kept.
-            let _ = self.failure.set(Failure { offset, wanted: size, kind });
-        };
         let mut bytes = Vec::new();
         let length = usize::try_from(size).ok()?;
         if bytes.try_reserve_exact(length).is_err() {
-            fail(io::ErrorKind::OutOfMemory);
+            self.fail(offset, size, io::ErrorKind::OutOfMemory);
             return None;
         }
         bytes.resize(length, 0);
-        let mut filled = 0_usize;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read_at(rest, offset.checked_add(filled as u64)?) {
-                Ok(0) => {
-                    fail(io::ErrorKind::UnexpectedEof);
-                    return None;
-                }
-                Ok(count) => filled = filled.saturating_add(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    fail(error.kind());
-                    return None;
-                }
-            }
-        }
-        Some(bytes.into_boxed_slice())
+        let read = fill(&self.reader, offset, &mut bytes);
+        let failed = match read {
+            Ok(()) if bytes.len() == length => return Some(bytes.into_boxed_slice()),
+            Ok(()) => io::ErrorKind::UnexpectedEof,
+            Err(error) => error.kind(),
+        };
+        self.fail(offset, size, failed);
+        None
+    }
+
+    /// Only the first failure is kept.
+    fn fail(&self, offset: u64, wanted: u64, kind: io::ErrorKind) {
+        let _ = self.failure.set(Failure { offset, wanted, kind });
+    }
+
+    /// What was read with the headers.
+    fn among_headers(&self, offset: u64, size: u64) -> Option<&[u8]> {
+        slice(&self.start, offset, size).or_else(|| {
+            let (from, table) = self.table.get()?;
+            slice(table, offset.checked_sub(*from)?, size)
+        })
     }
 }
 
 impl<R: ReadAt + Sync> Fetch for Source<R> {
     fn length(&self) -> u64 {
-        self.length
+        self.length()
     }
 
     fn get(&self, offset: u64, size: u64) -> Option<&[u8]> {
-        let end = offset.checked_add(size)?;
-        if end > self.length {
+        if let Some(found) = self.among_headers(offset, size) {
+            return Some(found);
+        }
+        if offset.checked_add(size)? > self.length() {
             return None;
         }
         if size == 0 {
@@ -173,20 +200,24 @@ impl<R: ReadAt + Sync> Fetch for Source<R> {
         if let Some(found) = self.pieces.find(offset, size) {
             return Some(found);
         }
-        let asked = self.pieces.index().fetched.saturating_add(size);
-        if asked > self.length.saturating_add(START) {
-            let whole = self.read(0, self.length)?;
+        let asked = self.fetched().saturating_add(size);
+        if asked > self.length().saturating_add(START as u64) {
+            let whole = self.read(0, self.length())?;
             return slice(self.pieces.keep(0, whole)?, offset, size);
         }
         let bytes = self.read(offset, size)?;
         slice(self.pieces.keep(offset, bytes)?, 0, size)
     }
+
+    fn up_to(&self, offset: u64, size: u64) -> &[u8] {
+        let there = || self.get(offset, self.length().saturating_sub(offset).min(size));
+        self.among_headers(offset, size).or_else(there).unwrap_or_default()
+    }
 }
 
 impl<R> fmt::Debug for Source<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fetched = self.pieces.index().fetched;
-        f.debug_struct("Source").field("length", &self.length).field("fetched", &fetched).finish()
+        f.debug_struct("Source").field("length", &self.length.get()).finish_non_exhaustive()
     }
 }
 
@@ -293,16 +324,35 @@ impl Pieces {
     }
 }
 
+/// Fills the buffer from an offset on, and cuts it where there is nothing more.
+fn fill<R: ReadAt + ?Sized>(reader: &R, offset: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let mut filled = 0_usize;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let Some(at) = offset.checked_add(filled as u64) else { break };
+        match reader.read_at(rest, at) {
+            Ok(0) => break,
+            Ok(count) => filled = filled.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
+}
+
 fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
     bytes.get(usize::try_from(offset).ok()?..)?.get(..usize::try_from(size).ok()?)
 }
 
 /// What is read at once at the start: program headers are there, and often the interpreter's path
 /// and the notes.
-const START: u64 = 1024;
+const START: usize = 1024;
 
 /// What is read with the section headers: GNU ld and gold write the names before them.
 const NAMES: u64 = 512;
+
+/// A table that claims more is read only as far as the file goes.
+const LARGEST_TABLE: u64 = 1 << 16;
 
 const FIRST_SHELF: usize = 8;
 
@@ -337,6 +387,6 @@ mod tests {
             assert_eq!(source.get(5000, 100).unwrap().len(), 100);
             assert_eq!(source.get(5010, 10).unwrap().len(), 10);
         }
-        assert_eq!(source.fetched(), 100);
+        assert_eq!(source.fetched(), START as u64 + 100);
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn ident(data: Bytes<'_>) -> Result<(Layout, Endian, u8), Error> {
     if version != 1 {
         return Err(malformed_header(6, "unknown version", u64::from(version)));
     }
-    if data.len() < SIZE {
+    if (present.len() as u64) < SIZE {
         return Err(short(Structure::FileHeader, 0, SIZE, data));
     }
     Ok((Layout::new(class, endian), endian, os_abi))
@@ -125,7 +125,9 @@ fn segments(layout: Layout, data: Bytes<'_>, header: &Header) -> Result<Vec<Segm
     let size = layout.segment_size();
     let count = u64::from(header.program_header_count);
     let bytes = table(Structure::ProgramHeaders, data, header.program_headers, count, size as u64)?;
-    Ok(bytes.chunks_exact(size).filter_map(|entry| layout.segment(entry)).collect())
+    let mut segments = Vec::with_capacity(count_of(bytes, size));
+    segments.extend(bytes.chunks_exact(size).filter_map(|entry| layout.segment(entry)));
+    Ok(segments)
 }
 
 fn sections<'data>(
@@ -138,22 +140,26 @@ fn sections<'data>(
     let bytes = table(Structure::SectionHeaders, data, header.section_headers, count, size as u64)?;
     let names = section_names(layout, data, header, bytes)?;
     let raw = bytes.chunks_exact(size).filter_map(|entry| layout.section(entry));
-    Ok((0_u32..)
-        .zip(raw)
-        .map(|(index, raw)| Section {
-            index,
-            name: string(names, u64::from(raw.name)).unwrap_or_default(),
-            kind: SectionKind(raw.kind),
-            flags: SectionFlags(raw.flags),
-            address: raw.address,
-            offset: raw.offset,
-            size: raw.size,
-            link: raw.link,
-            info: raw.info,
-            align: raw.align,
-            entry_size: raw.entry_size,
-        })
-        .collect())
+    let mut sections = Vec::with_capacity(count_of(bytes, size));
+    sections.extend((0_u32..).zip(raw).map(|(index, raw)| Section {
+        index,
+        name: string(names, u64::from(raw.name)).unwrap_or_default(),
+        kind: SectionKind(raw.kind),
+        flags: SectionFlags(raw.flags),
+        address: raw.address,
+        offset: raw.offset,
+        size: raw.size,
+        link: raw.link,
+        info: raw.info,
+        align: raw.align,
+        entry_size: raw.entry_size,
+    }));
+    Ok(sections)
+}
+
+/// How many entries of a size these bytes are; they are there, whatever the headers claim.
+fn count_of(bytes: &[u8], size: usize) -> usize {
+    bytes.len().checked_div(size).unwrap_or_default()
 }
 
 fn section_names<'data>(
