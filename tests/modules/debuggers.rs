@@ -134,19 +134,20 @@ fn by_gdb(gdb: &Path, target: &Target) -> Counts {
     );
     // `0x… 0x… Yes (*) /path` for libraries; `* 1 process 12 1 (native) /path` for the program.
     let is_listed = |line: &&str| line.starts_with("0x") || line.starts_with("* 1 ");
-    counted(text.lines().filter(is_listed).filter_map(|line| path_in(line)))
+    counted(text.lines().filter(is_listed).filter_map(path_in))
 }
 
 fn by_lldb(lldb: &Path, target: &Target) -> Counts {
     let pid = target.pid().to_string();
-    let text = said(
-        Command::new(lldb)
-            .args(["--no-lldbinit", "--batch", "-p", &pid])
-            .args(["-o", "image list -h -f", "-o", "detach"]),
-    );
+    let text = said(Command::new(lldb).args(["--no-lldbinit", "--batch", "-p", &pid]).args([
+        "-o",
+        "image list -h -f",
+        "-o",
+        "detach",
+    ]));
     // `[  0] 0x… /path`.
     let is_listed = |line: &&str| line.starts_with('[') && line.contains("0x");
-    counted(text.lines().filter(is_listed).filter_map(|line| path_in(line)))
+    counted(text.lines().filter(is_listed).filter_map(path_in))
 }
 
 fn path_in(line: &str) -> Option<PathBuf> {
