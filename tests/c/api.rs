@@ -222,21 +222,16 @@ int main() {
 
 #[test]
 fn a_pe_image_gets_another_pdb_path() {
-    let Some(gcc) = tool("x86_64-w64-mingw32-gcc") else { return };
+    let (Some(clang), Some(link)) = (tool("clang-19"), tool("lld-link-19")) else { return };
     let directory = tempfile::tempdir().unwrap();
     let (source, image) = (directory.path().join("dll.c"), directory.path().join("old.dll"));
     std::fs::write(&source, "int one(void) { return 1; }").unwrap();
-    let compiled = Command::new(gcc.0)
-        .args(["-shared", "-Wl,--build-id", "-Wl,--pdb=old.pdb", "-o"])
-        .arg(&image)
-        .arg(&source)
-        .output()
-        .unwrap();
-    if !compiled.status.success() {
-        // This linker writes no debug directory; the crate's own tests have images that have one.
-        reloader_tests::missing("a linker that names a PDB");
-        return;
-    }
+    let mut compile = Command::new(clang.0);
+    compile.current_dir(directory.path()).args(["-target", "x86_64-pc-windows-msvc"]);
+    good(&compile.args(["-g", "-gcodeview", "-c", "dll.c"]).output().unwrap(), "clang");
+    let mut linked = Command::new(link.0);
+    linked.current_dir(directory.path()).args(["/dll", "/noentry", "/debug", "/out:old.dll"]);
+    good(&linked.arg("dll.o").output().unwrap(), "lld-link");
     let program = r#"
 #include "reloader.h"
 #include <stdio.h>

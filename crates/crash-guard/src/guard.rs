@@ -151,6 +151,7 @@ impl Guard {
     ///
     /// As [`call_fn`](crate::call_fn).
     #[allow(unsafe_code, reason = "forwards to sys")]
+    #[inline]
     pub unsafe fn call_fn(&self, entry: Entry, argument: *mut c_void) -> Result<(), Fault> {
         // SAFETY: the caller's promise is the one `sys::call_with` asks for.
         unsafe { sys::call_with(self, entry, argument) }

@@ -27,7 +27,7 @@ mod handle;
 mod pointers;
 
 pub use handle::Handle;
-use handle::{Body, lend_fresh, with};
+use handle::{Body, busy, lend_fresh, with};
 use pointers::{give, null, path_of, taken_or_empty, text, text_or_null};
 
 #[unsafe(no_mangle)]
@@ -165,21 +165,38 @@ pub unsafe extern "C" fn reloader_update(
     context: *mut Context,
     check: c_int,
 ) -> c_int {
-    let mut value = NOTHING_RAN;
+    // Hosts call this all the time: it does without what the other functions share.
     let update = || {
-        // SAFETY: the header asks for an open plugin or null, and for a context that stays valid.
-        unsafe {
-            with(plugin, |body| {
-                if !context.is_null() {
-                    body.plugin.plugin.lend_context(context);
-                }
-                value = body.plugin.update(check != 0);
-                Ok(Status::Ok)
-            })
+        // SAFETY: the header asks for an open plugin or null.
+        let Some(handle) = (unsafe { plugin.as_ref() }) else {
+            say(&null("plugin").message);
+            return NOTHING_RAN;
+        };
+        if !handle.enter() {
+            say(&busy().message);
+            return NOTHING_RAN;
         }
+        // SAFETY: it was not busy, and no other thread uses it; the header asks for a context that
+        // stays valid.
+        let value = unsafe {
+            let body = &mut *handle.body.get();
+            if !context.is_null() {
+                body.plugin.plugin.lend_context(context);
+            }
+            body.plugin.update(check != 0)
+        };
+        handle.leave();
+        value
     };
-    answer(update);
-    value
+    match catch_unwind(AssertUnwindSafe(update)) {
+        Ok(value) => value,
+        Err(_) => {
+            // SAFETY: only what was entered panics, and that is not null.
+            unsafe { (*plugin).leave() };
+            say(DEFECT);
+            NOTHING_RAN
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -413,11 +430,12 @@ fn answer(work: impl FnOnce() -> Result<Status, Problem>) -> Status {
             problem.status
         }
         Err(_) => {
-            say("a defect of the library");
+            say(DEFECT);
             Status::Internal
         }
     }
 }
 
+const DEFECT: &str = "a defect of the library; the standard error has more";
 /// What `reloader_update` returns when nothing could run.
 const NOTHING_RAN: c_int = -2;

@@ -29,6 +29,24 @@ pub(super) struct Body {
     pub(super) temp_dir: CString,
 }
 
+impl Handle {
+    /// Whether nobody is at work on the plugin; from now on somebody is.
+    #[inline]
+    pub(super) fn enter(&self) -> bool {
+        // Calls from inside a call are what it finds out: they are on the same thread.
+        let free = !self.busy.load(Ordering::Relaxed);
+        if free {
+            self.busy.store(true, Ordering::Relaxed);
+        }
+        free
+    }
+
+    #[inline]
+    pub(super) fn leave(&self) {
+        self.busy.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Works on a plugin that nobody else works on.
 ///
 /// # Safety
@@ -38,19 +56,18 @@ pub(super) unsafe fn with<T>(
     plugin: *mut Handle,
     work: impl FnOnce(&mut Body) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
-    struct Leaving<'a>(&'a AtomicBool);
+    struct Leaving<'a>(&'a Handle);
     impl Drop for Leaving<'_> {
         fn drop(&mut self) {
-            self.0.store(false, Ordering::Relaxed);
+            self.0.leave();
         }
     }
     // SAFETY: as the caller promises; only the part inside the cell is ever borrowed exclusively.
     let handle = unsafe { plugin.as_ref() }.ok_or_else(|| null("plugin"))?;
-    if handle.busy.load(Ordering::Relaxed) {
+    if !handle.enter() {
         return Err(busy());
     }
-    handle.busy.store(true, Ordering::Relaxed);
-    let _leaving = Leaving(&handle.busy);
+    let _leaving = Leaving(handle);
     // SAFETY: it was not busy, so nobody on this thread has borrowed it, and no other thread uses
     // it.
     work(unsafe { &mut *handle.body.get() })
@@ -73,6 +90,6 @@ pub(super) unsafe fn lend_fresh(plugin: &mut Plugin, context: *mut Context) {
 }
 
 #[cold]
-fn busy() -> Problem {
+pub(super) fn busy() -> Problem {
     Problem::new(Status::Busy, "another call for this plugin is under way")
 }

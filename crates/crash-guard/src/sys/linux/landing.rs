@@ -134,6 +134,7 @@ pub(crate) unsafe fn call(entry: Entry, argument: *mut c_void) -> Result<(), Fau
 /// # Safety
 ///
 /// As [`crate::call_fn`].
+#[inline]
 pub(crate) unsafe fn call_with(
     guard: &Guard,
     entry: Entry,
