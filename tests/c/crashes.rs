@@ -173,6 +173,55 @@ fn a_plugin_moves_between_threads_and_its_context_in_memory() {
     assert_eq!(script.updates(&host("")), ["1 1 0", "2 1 0", "3 1 0", "4 1 0"]);
 }
 
+#[test]
+fn what_never_worked_is_not_gone_back_to() {
+    let crashes = criminal("CR_STEP", "abort();");
+    let script = Script::new(&counter(100)).update(1).put_bytes(b"no image").update(1);
+    let script = script.put(&crashes).update(1).and("touch").update(1).and("mode:1").update(2);
+    let script = script.and("mode:0").update(1).and("close");
+    let lines = script.updates(&host(""));
+    assert_eq!(lines[..4], ["101 1 0", "102 1 8", "3 2 0", "4 3 0"]);
+    // 3 fails, then 2 that it goes back to; the one before that is 1.
+    assert_eq!(lines[4..], ["-1 2 3", "-1 1 3", "103 1 0"]);
+}
+
+#[test]
+fn a_fault_on_a_thread_of_the_guests_ends_the_host_and_nothing_else_happens() {
+    let body = "if (operation != CR_STEP) return 0;\n\
+        if (mode == 1) { pthread_t t; pthread_create(&t, 0, fault, 0); pthread_join(t, 0); } return 7;";
+    let thread = guest(
+        "#include <pthread.h>\nstatic void *fault(void *a) { *(volatile int *)8 = 1; return a; }",
+        body,
+    );
+    let script = Script::new(&thread).update(1).and("mode:1").update(1);
+    let output = script.output(&host(""));
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("update 7 1 0\n"));
+}
+
+#[test]
+fn a_guest_with_a_running_thread_is_reloaded_and_its_thread_runs_on() {
+    let declarations = "#include <pthread.h>\n#include <stdatomic.h>\n\
+        static atomic_int stop, beats; static int CR_STATE started = 0;\n\
+        static void *beat(void *a) { while (!stop) beats++; return a; }";
+    let body = "if (operation == CR_STEP && !started) {\n\
+        pthread_t t; started = 1; pthread_create(&t, 0, beat, 0); pthread_detach(t); } return (int)ctx->version;";
+    let mut script = Script::new(&guest(declarations, body)).update(1);
+    for n in 2..9 {
+        script = script.put(&guest(declarations, &format!("{body} /* {n} */"))).update(1);
+    }
+    let values = script.and("close").updates(&host(""));
+    let wanted: Vec<_> = (1..9).map(|n| format!("{n} {n} 0")).collect();
+    assert_eq!(values, wanted);
+}
+
+#[test]
+fn exit_in_a_guest_ends_the_process_as_it_says() {
+    let guest = criminal("CR_STEP", "exit(3);");
+    let output = Script::new(&guest).update(1).and("mode:1").update(1).output(&host(""));
+    assert_eq!(output.status.code(), Some(3));
+}
+
 const TWO: &str = r#"
 #define CR_HOST
 #include "cr.h"
@@ -218,13 +267,13 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation);
 // A guest that is the host of another: `userdata` leads to its path.
 CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {
     static cr_plugin inner;
-    static int mode = 1;
+    static int mode = 1, failed = 0;
     const char *path = *(const char **)ctx->userdata;
     if (operation == CR_LOAD) { inner.userdata = &mode; return cr_plugin_open(inner, path) ? 0 : -1; }
     if (operation == CR_STEP) {
         int value = cr_plugin_update(inner);
         if (value == -1) { mode = 0; return 100 + (int)inner.failure; }
-        if (value == 5) *(volatile int *)8 = 1;
+        if (value == -2 && ++failed == 3) *(volatile int *)8 = 1;
         return value;
     }
     cr_plugin_close(inner);
@@ -241,7 +290,10 @@ int main(int, char **arguments) {
     ctx.userdata = &inner;
     if (!cr_plugin_open(ctx, arguments[1])) return 10;
     if (cr_plugin_update(ctx) != 101) return 11;           // the inner one crashed, and is gone
-    for (int i = 0; i < 3; i++) if (cr_plugin_update(ctx) != -2) return 12 + i;
+    for (int i = 0; i < 2; i++) if (cr_plugin_update(ctx) != -2) return 12 + i;
+    // Now the outer one crashes after the call of the inner one, and is gone too.
+    if (cr_plugin_update(ctx) != -1 || ctx.failure != CR_SEGFAULT || ctx.version != 0) return 14;
+    if (cr_plugin_update(ctx) != -2 || ctx.failure != CR_INITIAL_FAILURE) return 15;
     cr_plugin_close(ctx);
     return 0;
 }

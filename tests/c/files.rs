@@ -74,6 +74,32 @@ fn odd_paths_are_paths() {
 }
 
 #[test]
+fn a_link_that_is_switched_to_a_build_of_the_same_time_is_noticed() {
+    let script = Script::empty();
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (name, base) in [("one.so", 100), ("two.so", 200)] {
+        let path = script.directory().join(name);
+        reloader_tests::write(&path, &counter(base).bytes());
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    std::os::unix::fs::symlink("one.so", script.library()).unwrap();
+    std::os::unix::fs::symlink("two.so", script.directory().join("next")).unwrap();
+    let script = script.and("open").update(1).and("rename:next=libguest.so").update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["101 1 0", "202 2 0"]);
+}
+
+#[test]
+fn plugins_with_names_like_versions_do_not_meet() {
+    let script = Script::empty();
+    for name in ["libplug.so", "libplug1.so"] {
+        reloader_tests::write(&script.directory().join(name), &counter(100).bytes());
+    }
+    let script = script.and("open:./libplug.so").update(2).and("close");
+    let script = script.and("open:./libplug1.so").update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 0", "101 1 0"]);
+}
+
+#[test]
 fn a_file_that_is_missing_is_not_opened() {
     assert_eq!(
         Script::empty().and("open").and("update").run(&host("")),

@@ -43,7 +43,12 @@ fn what_can_never_be_loaded_is_refused_once_and_costs_nothing() {
     let middle = zeros.len() / 2;
     zeros[64..middle].fill(0);
     let undefined = guest("int nowhere_to_be_found(void);", "return nowhere_to_be_found();");
-    let cases: [(&str, Vec<u8>); 6] = [
+    let gone = tempfile::tempdir().unwrap();
+    let library = gone.path().join("libgone.so");
+    reloader_tests::write(&library, &Build::c("int x;").flag("-Wl,-soname,libgone.so").bytes());
+    let needs = counter(0).flag("-Wl,--no-as-needed").library(&library).bytes();
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("a library that is missing", needs),
         ("text", b"this is no library\n".repeat(99)),
         ("another machine's", wrong_machine),
         ("noise", noise),

@@ -33,6 +33,12 @@ int main(int count, char **arguments) {
     if (reloader_state((reloader *)ctx.p, &report) != RELOADER_OK || ctx.version != 4) return 13;
     if (reloader_take_snapshot((reloader *)ctx.p, &snapshot) != RELOADER_OK) return 14;
     reloader_free_snapshot(snapshot);
+    if (count > 2) {
+        mode = 1;
+        if (cr_plugin_update(&ctx, true) != -1 || ctx.failure != CR_SEGFAULT || ctx.version != 4) return 15;
+        mode = 0;
+        if (cr_plugin_update(&ctx, true) < 0 || ctx.failure != CR_NONE) return 16;
+    }
     cr_plugin_close(&ctx);
     return 0;
 }
@@ -42,7 +48,8 @@ fn script() -> Script {
     let guest = guest(
         "static int CR_STATE count = 0; static int CR_STATE *heap = NULL;",
         "if (operation == CR_LOAD && !heap) heap = calloc(4, sizeof *heap);\n\
-         if (operation == CR_STEP) { count++; heap[1]++; if (heap[1] != count) return -1; }\n\
+         if (operation == CR_STEP && mode == 1) *(volatile int *)8 = 1;\n\
+         if (operation == CR_STEP) { count++; heap[1]++; }\n\
          if (operation == CR_CLOSE) { free(heap); heap = NULL; }\nreturn count;",
     );
     let script = Script::empty();
@@ -78,9 +85,13 @@ fn address_sanitizer_has_nothing_to_say() {
         let program = Program::c(HOST).compiler(compiler).flag("-fsanitize=address,undefined");
         let mut command = Command::new(program.path());
         command.arg(script.library()).env("TMPDIR", script.temporary());
-        let output = command.env("ASAN_OPTIONS", "detect_leaks=1").output().unwrap();
-        good(&output, compiler);
-        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        command.env("ASAN_OPTIONS", "detect_leaks=1");
+        for crash in [false, true] {
+            // The guest's fault is ours, and not one for the sanitizer to report.
+            let output = command.args(crash.then_some("crash")).output().unwrap();
+            good(&output, compiler);
+            assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
     }
 }
 
