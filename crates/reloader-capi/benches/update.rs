@@ -3,7 +3,7 @@
 //! The program is `update.c`; it is compiled here against the library that cargo has just built.
 #![allow(missing_docs, reason = "a benchmark")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -11,11 +11,13 @@ fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--bench") { "41" } else { "1" };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = std::env::current_exe().unwrap();
-    let library = built.parent().unwrap().join("libreloader_capi.so");
+    let library = |extension: &str| {
+        built.parent().unwrap().join("libreloader_capi").with_extension(extension)
+    };
     let workshop = tempfile::tempdir().unwrap();
     // Under the name that it has for programs.
     let installed = workshop.path().join("libreloader.so.0");
-    std::fs::copy(&library, &installed).unwrap();
+    std::fs::copy(library("so"), &installed).unwrap();
     let source = workshop.path().join("guest.c");
     let guest = workshop.path().join("libguest.so");
     let host = workshop.path().join("update");
@@ -27,11 +29,15 @@ fn main() {
         assert!(cc.status().unwrap().success(), "{cc:?}");
     };
     compile(&[&guest, &source, "-shared".as_ref(), "-fPIC".as_ref()]);
-    compile(&[&host, &here.join("benches/update.c"), &installed, "-ldl".as_ref()]);
-    println!("an update of an empty guest, median of {rounds} rounds:");
-    let mut run = Command::new(&host);
-    run.arg(&guest).arg(rounds).env("LD_LIBRARY_PATH", workshop.path());
-    assert!(run.status().unwrap().success(), "{run:?}");
+    for (how, library) in [("shared", &installed), ("static", &library("a"))] {
+        let mut inputs = vec![host.clone(), here.join("benches/update.c"), library.clone()];
+        inputs.extend(["-lgcc_s", "-lutil", "-lrt", "-lm", "-ldl"].map(PathBuf::from));
+        compile(&inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        println!("an update of an empty guest, {how} library, median of {rounds} rounds:");
+        let mut run = Command::new(&host);
+        run.arg(&guest).arg(rounds).env("LD_LIBRARY_PATH", workshop.path());
+        assert!(run.status().unwrap().success(), "{run:?}");
+    }
 }
 
 const EMPTY: &str = "#include \"cr.h\"\n\

@@ -40,6 +40,7 @@ impl Caller {
     /// # Safety
     /// `entry` must be sound to call with `argument`, and everything between it and a fault must be
     /// foreign or without destructors.
+    #[inline]
     pub(crate) unsafe fn run(
         &self,
         entry: crash_guard::Entry,

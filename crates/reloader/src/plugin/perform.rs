@@ -218,7 +218,11 @@ impl Plugin {
     /// Whether the loader has what is believed to be loaded.
     fn verify_modules(&self) -> Option<bool> {
         let verified = roll::has_each_once(self.versions.iter().map(Version::range));
-        debug_assert_ne!(verified, Some(false), "the loader's list lacks a version, or has it twice");
+        debug_assert_ne!(
+            verified,
+            Some(false),
+            "the loader's list lacks a version, or has it twice"
+        );
         verified
     }
 
