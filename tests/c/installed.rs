@@ -52,13 +52,16 @@ fn pkg_config_and_make_build_the_example() {
 #[test]
 fn pkg_config_knows_what_a_static_host_needs() {
     let Some(Tool(pkg_config)) = tool("pkg-config") else { return };
-    let output = Command::new(pkg_config)
-        .args(["--static", "--libs", "--modversion", "reloader"])
-        .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
-        .output()
-        .unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("0.1.0") || told.contains("-lreloader"), "{told}");
+    let told = |question: &[&str]| {
+        let path = prefix().join("lib/pkgconfig");
+        let mut command = Command::new(&pkg_config);
+        let output = command.args(question).arg("reloader").env("PKG_CONFIG_PATH", path).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert_eq!(told(&["--modversion"]).trim(), "0.1.0");
+    let libraries = told(&["--static", "--libs"]);
+    assert!(libraries.contains("-lreloader") && libraries.contains("-lgcc_s"), "{libraries}");
+    assert!(!told(&["--libs"]).contains("-lgcc_s"));
 }
 
 #[test]

@@ -21,8 +21,9 @@ pub(crate) struct Plugin {
     pub(crate) plugin: reloader::Plugin,
     told: Arc<Mutex<Told>>,
     looks: Looks,
-    /// As cr does it: what a step does is told by numbers, and the file is looked at with each.
+    /// What the last report leads to.
     report: CString,
+    /// What the last fault leads to.
     fault: FaultTexts,
 }
 
