@@ -292,7 +292,8 @@ impl Plan {
     /// A temporary file is made in the target's directory, sharing blocks with the source where
     /// the file system can, patched, read back, given the source's permissions, flushed and
     /// renamed over the target. Where `target` is a symbolic link, the file it leads to is
-    /// replaced and the link stays. Owner and extended attributes are not carried over.
+    /// replaced and the link stays; what is neither a regular file nor absent is refused. Owner and
+    /// extended attributes are not carried over.
     ///
     /// # Errors
     ///

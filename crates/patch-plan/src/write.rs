@@ -78,7 +78,7 @@ pub(crate) fn write_file(
         return Err(FileError::io(source, "open")(error));
     }
 
-    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let target = place_of(target)?;
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -116,6 +116,26 @@ pub(crate) fn write_file(
         handle.sync_all().map_err(FileError::io(directory, "sync"))?;
     }
     Ok(Written { path: target, length, copied })
+}
+
+/// Where the target is: where its links lead. What is there may only be a regular file: a device or
+/// a pipe would be lost.
+fn place_of(target: &Path) -> Result<PathBuf, FileError> {
+    let refused = |what| {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, what);
+        Err(FileError::io(target, "replace")(error))
+    };
+    match fs::metadata(target) {
+        Ok(metadata) if metadata.is_file() => {
+            fs::canonicalize(target).map_err(FileError::io(target, "resolve"))
+        }
+        Ok(_) => refused("not a regular file"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::io(target, "stat")(error))
+        }
+        Err(_) if fs::symlink_metadata(target).is_ok() => refused("a link that leads nowhere"),
+        Err(_) => Ok(target.to_owned()),
+    }
 }
 
 type Failure = (&'static str, io::Error);

@@ -91,13 +91,13 @@ fn a_directory_that_is_missing_is_refused() {
 
 /// The rename is the last step, and can fail: nothing can be renamed over a directory.
 #[test]
-fn a_rename_that_fails_leaves_no_temporary_file() {
+fn a_target_that_is_a_directory_is_refused_and_leaves_no_temporary_file() {
     let directory = TempDir::new().unwrap();
     let (source, target) = (directory.path().join("source"), directory.path().join("target"));
     fs::write(&source, b"0123456789").unwrap();
     fs::create_dir(&target).unwrap();
     let refused = plan().write_file(&source, &target, &options()).unwrap_err();
-    assert!(refused.to_string().contains(": rename: "), "{refused}");
+    assert!(refused.to_string().contains(": replace: not a regular file"), "{refused}");
     assert_eq!(names(directory.path()), ["source", "target"]);
     assert!(target.is_dir());
 }
@@ -144,6 +144,24 @@ mod unix {
         assert_eq!(written.path, fs::canonicalize(&real).unwrap());
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"01ab456789!");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced() {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("source"), b"0123456789").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        symlink("nowhere", path("dangling")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        for name in ["socket", "dangling", "directory"] {
+            let before = fs::symlink_metadata(path(name)).unwrap();
+            let error = plan().write_file(&path("source"), &path(name), &options()).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+            let after = fs::symlink_metadata(path(name)).unwrap();
+            assert_eq!((after.ino(), after.file_type()), (before.ino(), before.file_type()));
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
     }
 
     #[test]

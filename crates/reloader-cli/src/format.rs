@@ -40,15 +40,32 @@ impl Format {
     /// Opens a file and looks at its first bytes; the file is then at its start.
     pub fn open(path: &Path) -> anyhow::Result<(Format, File)> {
         let named = || path.display().to_string();
-        let file = File::open(path).with_context(named)?;
-        if file.metadata().with_context(named)?.is_dir() {
-            bail!("{}: a directory, not an image", path.display());
-        }
+        let file = open(path)?;
         let mut start = Vec::new();
         (&file).take(START).read_to_end(&mut start).with_context(named)?;
         (&file).rewind().with_context(named)?;
         Ok((Format::of(&start).with_context(named)?, file))
     }
+}
+
+/// Opens a regular file: a pipe would be waited for, and a device may never end.
+pub fn open(path: &Path) -> anyhow::Result<File> {
+    let named = || path.display().to_string();
+    let metadata = std::fs::metadata(path).with_context(named)?;
+    if metadata.is_dir() {
+        bail!("{}: a directory, not an image", path.display());
+    }
+    if !metadata.is_file() {
+        bail!("{}: neither a file nor a directory, but a pipe or a device", path.display());
+    }
+    File::open(path).with_context(named)
+}
+
+/// Reads a whole regular file.
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
+    Ok(bytes)
 }
 
 /// An error that more bytes could cure says so.

@@ -61,7 +61,7 @@ impl Modules {
             (Target::Own, false) => self.list(&of_process(&Process::own()?)?),
             (Target::Process(pid), false) => self.list(&of_process(&Process::open(pid)?)?),
             (Target::Core(path), false) => {
-                let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
+                let bytes = crate::format::read(path)?;
                 let snapshot =
                     core_file::snapshot(&bytes).with_context(|| format!("{}", path.display()))?;
                 self.list(&snapshot)

@@ -4,7 +4,6 @@ mod change;
 mod images;
 mod listing;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -15,6 +14,7 @@ use serde::Serialize;
 use self::change::Change;
 use self::listing::Listing;
 use crate::destination::{Destination, usage};
+use crate::format::read;
 use crate::palette::Palette;
 use crate::report::{Report, complain, print};
 
@@ -151,10 +151,6 @@ impl Failure {
             offset: cause.and_then(pe_patch::Error::offset),
         }
     }
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(file).with_context(|| file.display().to_string())
 }
 
 fn parse<'data>(file: &Path, bytes: &'data [u8]) -> anyhow::Result<Image<'data>> {

@@ -1,7 +1,8 @@
 //! The modules of a process that is dead.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use rendezvous::{Bytes, Core, Location, Memory, Snapshot};
@@ -36,12 +37,22 @@ fn files(core: &Core<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
         if files.iter().any(|(path, _)| *path == file.path) {
             continue;
         }
-        if let Some(contents) = path(&file.path).and_then(|path| std::fs::read(path).ok()) {
+        if let Some(contents) = path(&file.path).and_then(|path| contents_of(&path)) {
             files.push((file.path.clone(), contents));
         }
     }
     files
 }
+
+/// The path is the core file's word: it may lead to anything.
+fn contents_of(path: &Path) -> Option<Vec<u8>> {
+    let mut contents = Vec::new();
+    crate::format::open(path).ok()?.take(LARGEST).read_to_end(&mut contents).ok()?;
+    Some(contents)
+}
+
+/// Of an image only the first segments are wanted.
+const LARGEST: u64 = 1 << 28;
 
 /// A path of the system that the core file is of, if it can be one of this.
 fn path(bytes: &[u8]) -> Option<PathBuf> {

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::process::Command;
 
 use crate::desk::Desk;
 use crate::elf;
@@ -51,6 +52,18 @@ fn a_file_that_cannot_be_opened_is_named() {
     );
     let error = desk.run([Path::new("sections"), desk.path("").as_path()]);
     assert!(error.failure(1).contains("a directory, not an image"), "{}", error.error);
+}
+
+#[test]
+fn a_pipe_is_not_waited_for_and_a_device_is_not_read() {
+    let desk = Desk::new();
+    assert!(Command::new("mkfifo").arg(desk.path("pipe")).status().unwrap().success());
+    for subcommand in ["sections", "pdb-path", "modules"] {
+        for file in ["./pipe", "/dev/zero"] {
+            let end = desk.run([subcommand, file]);
+            assert!(end.failure(1).contains("a pipe or a device"), "{subcommand}: {}", end.error);
+        }
+    }
 }
 
 #[test]
