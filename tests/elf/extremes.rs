@@ -195,7 +195,7 @@ impl ReadAt for Broken<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let calls = self.calls.lock().unwrap();
         calls.set(calls.get() + 1);
-        if calls.get() % 3 == 0 {
+        if calls.get().is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if offset + buffer.len() as u64 > self.until {
