@@ -59,6 +59,7 @@ fn a_breakpoint_by_file_and_line_is_hit_in_the_second_version() {
     std::fs::write(
         &script,
         "set pagination off\nset breakpoint pending on\nset debuginfod enabled off\nset confirm off\n\
+         handle SIG64 nostop noprint pass\n\
          break worker.c:5\nrun\nbacktrace 2\nprint local\nprint count\ninfo sharedlibrary\ncontinue\n",
     )
     .unwrap();
