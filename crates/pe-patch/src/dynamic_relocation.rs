@@ -129,8 +129,7 @@ fn overrides(fixups: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn collision(fixups: &[u8], kind: Kind, touched: &Touched) -> Option<Collision> {
-    blocks(fixups).find_map(|(page, entries)| {
-        let touched = touched.near_page(page)?;
+    blocks(fixups).filter(|(page, _)| touched.is_near_page(*page)).find_map(|(page, entries)| {
         let hit = |place: u64, width: u64| {
             let start = page.saturating_add(place);
             touched.collision(start..start.saturating_add(width))

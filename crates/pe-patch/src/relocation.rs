@@ -9,13 +9,10 @@ use crate::bytes;
 use crate::header::{DirectoryKind, PAGE};
 use crate::image::Image;
 
-/// Addresses of bytes that are about to change, in order, with their offsets.
+/// Addresses of bytes that are about to change, in order and apart, each with its offset.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
     ranges: Vec<(Range<u64>, u64)>,
-    /// Few ranges in which the pages start that can have one of the bytes: tables have a block for
-    /// every page of a large image, and most of them need no closer look.
-    pages: Vec<Range<u64>>,
 }
 
 /// A byte that both a plan and the loader would change.
@@ -29,65 +26,80 @@ pub(crate) struct Collision {
 
 impl Touched {
     /// Every address at which these ranges of the file are mapped.
+    ///
+    /// Where so many sections map the same bytes that the list would be long, everything between
+    /// the first range and the last counts as touched: no linker lays out such an image.
     pub(crate) fn of(image: &Image<'_>, edits: &[Range<u64>]) -> Touched {
-        let mut ranges = Vec::new();
-        let mut add = |address: u64, held: Range<u64>| {
-            for edit in edits {
-                let (start, end) = (edit.start.max(held.start), edit.end.min(held.end));
-                if start < end {
-                    let first = address.saturating_add(start.saturating_sub(held.start));
-                    let size = end.saturating_sub(start);
-                    ranges.push((first..first.saturating_add(size), start));
-                }
-            }
-        };
-        for section in image.nameless() {
-            add(section.address, section.file_range());
-        }
-        add(0, 0..u64::from(image.header().size_of_headers).max(PAGE.into()));
-        ranges.sort_unstable_by_key(|(range, offset)| (range.start, range.end, *offset));
-        Touched::new(ranges)
-    }
+        let edits = apart(edits.iter().map(|edit| (edit.clone(), edit.start)).collect());
+        let headers = 0..u64::from(image.header().size_of_headers).max(PAGE.into());
+        let mut mappings: Vec<(u64, Range<u64>)> =
+            image.nameless().map(|section| (section.address, section.file_range())).collect();
+        mappings.push((0, headers));
+        mappings.sort_unstable_by_key(|(address, held)| (*address, held.start, held.end));
+        mappings.dedup();
 
-    /// Of ranges in order.
-    fn new(ranges: Vec<(Range<u64>, u64)>) -> Touched {
-        let mut pages: Vec<Range<u64>> = Vec::new();
-        for (range, _) in &ranges {
-            let start = range.start.saturating_sub(REACH);
-            match pages.last_mut() {
-                Some(last) if start <= last.end => last.end = last.end.max(range.end),
-                _ => pages.push(start..range.end),
+        let count: usize = mappings
+            .iter()
+            .map(|(_, held)| reached(&edits, held).len())
+            .fold(0, usize::saturating_add);
+        let hull = match (edits.first(), edits.last()) {
+            (Some((first, start)), Some((last, _))) => vec![(first.start..last.end, *start)],
+            _ => Vec::new(),
+        };
+        let edits = if count > MOST_RANGES { hull } else { edits };
+
+        let mut ranges = Vec::new();
+        for (address, held) in &mappings {
+            for (edit, _) in reached(&edits, held) {
+                let (start, end) = (edit.start.max(held.start), edit.end.min(held.end));
+                let first = address.saturating_add(start.saturating_sub(held.start));
+                let size = end.saturating_sub(start);
+                ranges.push((first..first.saturating_add(size), start));
             }
         }
-        Touched { ranges, pages }
+        Touched { ranges: apart(ranges) }
     }
 
     /// Bytes at these addresses, which the file does not hold yet.
     pub(crate) fn at(addresses: Range<u64>, offset: u64) -> Touched {
-        Touched::new(vec![(addresses, offset)])
+        Touched { ranges: vec![(addresses, offset)] }
     }
 
     /// Whether a word of the loader's covers one of the bytes.
     pub(crate) fn collision(&self, word: Range<u64>) -> Option<Collision> {
-        // Ranges are few and short; the first that ends behind the word's start is near.
-        let (range, offset) = self
-            .ranges
-            .iter()
-            .find(|(range, _)| range.start < word.end && word.start < range.end)?;
+        let (range, offset) = reached(&self.ranges, &word).first()?;
         let inside = word.start.saturating_sub(range.start);
         Some(Collision { offset: offset.saturating_add(inside), address: word.start })
     }
 
-    /// The part that entries of a page's block can change.
-    pub(crate) fn near_page(&self, page: u64) -> Option<Touched> {
-        if !self.pages.iter().any(|pages| pages.contains(&page)) {
-            return None;
-        }
-        let reach = page..page.saturating_add(REACH);
-        let is_near = |range: &Range<u64>| range.start < reach.end && reach.start < range.end;
-        let near = self.ranges.iter().filter(|(range, _)| is_near(range));
-        Some(Touched::new(near.cloned().collect()))
+    /// Whether entries of a page's block can change one of the bytes.
+    pub(crate) fn is_near_page(&self, page: u64) -> bool {
+        !reached(&self.ranges, &(page..page.saturating_add(REACH))).is_empty()
     }
+}
+
+/// Ranges in order, those that overlap made one.
+fn apart(mut ranges: Vec<(Range<u64>, u64)>) -> Vec<(Range<u64>, u64)> {
+    ranges.sort_unstable_by_key(|(range, offset)| (range.start, range.end, *offset));
+    ranges.retain(|(range, _)| !range.is_empty());
+    ranges.dedup_by(|(range, _), (before, _)| {
+        let overlaps = range.start < before.end;
+        if overlaps {
+            before.end = before.end.max(range.end);
+        }
+        overlaps
+    });
+    ranges
+}
+
+/// Those of the ranges, which are in order and apart, that have a byte of `span`.
+fn reached<'a>(ranges: &'a [(Range<u64>, u64)], span: &Range<u64>) -> &'a [(Range<u64>, u64)] {
+    if span.is_empty() {
+        return &[];
+    }
+    let start = ranges.partition_point(|(range, _)| range.end <= span.start);
+    let end = ranges.partition_point(|(range, _)| range.start < span.end);
+    ranges.get(start..end).unwrap_or_default()
 }
 
 /// The first base relocation that covers a touched byte.
@@ -98,8 +110,7 @@ pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Co
     let directory = image.directory(DirectoryKind::BaseRelocation)?;
     let (offset, left) = image.held_at(directory.address.into())?;
     let table = bytes::range(image.data(), offset, left.min(directory.size.into()))?;
-    blocks(table).find_map(|(page, entries)| {
-        let touched = touched.near_page(page)?;
+    blocks(table).filter(|(page, _)| touched.is_near_page(*page)).find_map(|(page, entries)| {
         let (entries, _) = pod::slice_from_bytes::<U16<LE>>(entries, entries.len() / 2).ok()?;
         entries.iter().find_map(|entry| {
             let entry = entry.get(LE);
@@ -137,6 +148,9 @@ pub(crate) fn base_width(kind: u16) -> Option<u64> {
 }
 
 const BLOCK_HEADER: usize = 8;
+
+/// Each edit of a sound image is mapped once, or twice in its headers.
+const MOST_RANGES: usize = 1 << 16;
 
 /// How far behind the start of a page its relocations can change bytes; a rewritten call, which a
 /// dynamic relocation may be of, has up to 16.
