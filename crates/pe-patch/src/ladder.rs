@@ -170,6 +170,7 @@ fn tail_of(draft: &Draft<'_, '_>, wanted: u64, section: &Section<'_>) -> Option<
 
 /// (d) A section of its own, appended to the file.
 fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str> {
+    check_end(draft)?;
     let image = draft.image;
     let header = image.header();
     let alignment = Alignment::of(header).ok_or("the image's alignments make no sense")?;

@@ -224,7 +224,25 @@ fn round_trip(bytes: &[u8], planned: &PdbPathPlan) -> Vec<u8> {
         assert!(!after.is_signed());
     }
     memory(&before, &after);
+    appended(plan, &before, &after);
     patched
+}
+
+/// Appended bytes are in no section's part of the file but that of one which is new or has grown.
+fn appended(plan: &Plan, before: &Image<'_>, after: &Image<'_>) {
+    let Some(tail) = plan.tail() else { return };
+    let appended = tail.offset..tail.offset + tail.new.len() as u64;
+    for (new, old) in after.nameless().zip(before.nameless()) {
+        let file = new.file_range();
+        assert!(
+            new.file_size != old.file_size
+                || file.end <= appended.start
+                || appended.end <= file.start,
+            "section {}: {}",
+            new.index,
+            plan.show()
+        );
+    }
 }
 
 /// Sections that did not overlap still do not, and all that were there are where they were.
