@@ -124,8 +124,8 @@ struct Msf<R> {
     pdb: R,
     length: u64,
     block_size: u64,
-    /// The blocks of the directory.
-    directory: Vec<u32>,
+    /// The blocks that list the blocks of the directory.
+    map: Vec<u32>,
     directory_size: u64,
 }
 
@@ -133,7 +133,7 @@ impl<R: Read + Seek> Msf<R> {
     fn open(mut pdb: R, length: u64, start: &[u8]) -> Result<Msf<R>, PdbError> {
         let field =
             |index: usize| word(start, MSF_MAGIC.len().saturating_add(index.saturating_mul(4)));
-        let (block_size, directory_size, map) = (field(0)?, field(3)?, field(5)?);
+        let (block_size, directory_size) = (field(0)?, field(3)?);
         if !block_size.is_power_of_two() || !(512..=65536).contains(&block_size) {
             return Err(malformed("its block size makes no sense", block_size));
         }
@@ -141,16 +141,14 @@ impl<R: Read + Seek> Msf<R> {
         if directory_size > length {
             return Err(malformed("its directory is larger than the file", directory_size));
         }
-        // The map of the directory's blocks starts at one block and runs on.
-        let blocks = directory_size.div_ceil(block_size);
-        let bytes = read(
-            &mut pdb,
-            u64::from(map).saturating_mul(block_size),
-            blocks.saturating_mul(4),
-            length,
-        )?;
-        let directory = words(&bytes);
-        Ok(Msf { pdb, length, block_size, directory, directory_size })
+        // The blocks of the map lie anywhere; the header block lists them up to its end.
+        let listed = directory_size.div_ceil(block_size).saturating_mul(4);
+        let map = listed.div_ceil(block_size).saturating_mul(4);
+        if MAP_LIST.saturating_add(map) > block_size {
+            return Err(malformed("its directory is too large for its map", directory_size));
+        }
+        let map = words(&read(&mut pdb, MAP_LIST, map, length)?);
+        Ok(Msf { pdb, length, block_size, map, directory_size })
     }
 
     fn identity(&mut self) -> Result<PdbIdentity, PdbError> {
@@ -197,9 +195,17 @@ impl<R: Read + Seek> Msf<R> {
         if offset.saturating_add(4) > self.directory_size {
             return Err(malformed("its directory is cut short", offset));
         }
-        let place = offset.checked_div(self.block_size).and_then(|it| usize::try_from(it).ok());
-        let block = place.and_then(|place| self.directory.get(place).copied());
-        let block = block.ok_or(malformed("its directory is cut short", offset))?;
+        let place = offset.checked_div(self.block_size).unwrap_or_default();
+        let listed = place.saturating_mul(4);
+        let map = listed.checked_div(self.block_size).and_then(|it| usize::try_from(it).ok());
+        let map = map.and_then(|map| self.map.get(map).copied());
+        let map = map.ok_or(malformed("its directory is cut short", offset))?;
+        let block = self.word_in(map, listed)?;
+        self.word_in(block, offset)
+    }
+
+    /// A word of something of which this block has the part with the offset.
+    fn word_in(&mut self, block: u32, offset: u64) -> Result<u32, PdbError> {
         let inside = offset.checked_rem(self.block_size).unwrap_or_default();
         let at = u64::from(block).saturating_mul(self.block_size).saturating_add(inside);
         word(&read(&mut self.pdb, at, 4, self.length)?, 0)
@@ -261,6 +267,9 @@ fn malformed(what: &'static str, found: impl TryInto<u64>) -> PdbError {
 }
 
 const MSF_MAGIC: &[u8] = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0";
+
+/// Where the header lists the blocks of the directory's map.
+const MAP_LIST: u64 = MSF_MAGIC.len() as u64 + 20;
 
 /// The streams that have the PDB's identity and the debug information's header.
 const INFO_STREAM: u64 = 1;
