@@ -20,6 +20,19 @@ fn msf(
     linked_age: Option<u32>,
     spread: usize,
 ) -> Vec<u8> {
+    msf_with_empty_streams(guid, stamp, own_age, linked_age, spread, 0)
+}
+
+/// The same with more streams, of no bytes, so that the directory's map takes up several blocks.
+/// Those lie `spread` apart, the last one first.
+fn msf_with_empty_streams(
+    guid: [u8; 16],
+    stamp: u32,
+    own_age: u32,
+    linked_age: Option<u32>,
+    spread: usize,
+    empty: usize,
+) -> Vec<u8> {
     let info =
         [&20_000_404_u32.to_le_bytes()[..], &stamp.to_le_bytes(), &own_age.to_le_bytes(), &guid];
     let debug = linked_age.map(|age| {
@@ -28,7 +41,9 @@ fn msf(
     });
     // Stream 0 is so large that the directory takes up several blocks.
     let old_size = 200 * BLOCK;
-    let streams = [vec![0; old_size], info.concat(), vec![1; 4], debug.unwrap_or_default(), vec![]];
+    let mut streams =
+        vec![vec![0; old_size], info.concat(), vec![1; 4], debug.unwrap_or_default(), vec![]];
+    streams.resize(streams.len() + empty, vec![]);
     let mut file = vec![0; 3 * BLOCK];
     let mut directory = (streams.len() as u32).to_le_bytes().to_vec();
     for (index, stream) in streams.iter().enumerate() {
@@ -49,12 +64,16 @@ fn msf(
         file.extend(block);
         file.resize(file.len().next_multiple_of(BLOCK), 0);
     }
-    let map_block = file.len() / BLOCK;
-    file.extend(map);
-    file.resize(file.len().next_multiple_of(BLOCK), 0);
+    let mut map_blocks = Vec::new();
+    for block in map.chunks(BLOCK).rev() {
+        file.resize(file.len() + spread * BLOCK, 0xdd);
+        map_blocks.insert(0, file.len() / BLOCK);
+        file.extend(block);
+        file.resize(file.len().next_multiple_of(BLOCK), 0);
+    }
     let blocks = file.len() / BLOCK;
     let mut header = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0".to_vec();
-    for field in [BLOCK, 1, blocks, directory.len(), 0, map_block] {
+    for field in [BLOCK, 1, blocks, directory.len(), 0].into_iter().chain(map_blocks) {
         header.extend((field as u32).to_le_bytes());
     }
     file[..header.len()].copy_from_slice(&header);
@@ -108,6 +127,23 @@ fn a_pdb_is_an_images_by_guid_and_by_the_age_that_was_linked() {
     let pdb = msf(GUID, 7, AGE, Some(AGE), 0);
     let found = pdb_matches(&Image::parse(&without).unwrap(), Cursor::new(pdb)).unwrap();
     assert_eq!(found, PdbMatch::NoRecord);
+}
+
+#[test]
+fn the_map_of_a_large_directory_may_lie_in_several_places() {
+    for spread in [0, 3] {
+        let own = msf_with_empty_streams(GUID, 7, AGE, Some(AGE), spread, 40_000);
+        let found = PdbIdentity::read(Cursor::new(&own)).unwrap();
+        assert_eq!(found, PdbIdentity { guid: Guid(GUID), stamp: 7, age: Some(AGE) });
+        // More blocks of the map than the header has room for.
+        let mut large = own;
+        large.resize(16 << 20, 0);
+        large[44..48].copy_from_slice(&(16_u32 << 20).to_le_bytes());
+        assert!(matches!(
+            PdbIdentity::read(Cursor::new(&large)),
+            Err(PdbError::Malformed { found: 0x100_0000, .. })
+        ));
+    }
 }
 
 #[test]
@@ -199,4 +235,72 @@ fn a_pair_is_staged_pdb_first_and_a_wrong_one_not_at_all() {
     let staged = std::fs::read(&new_dll).unwrap();
     assert_eq!(Image::parse(&staged).unwrap().debug_entries()[0].path, Some(&b"game_1.pdb"[..]));
     assert_eq!(std::fs::read(&dll).unwrap(), bytes);
+}
+
+#[test]
+fn an_image_of_another_build_is_not_copied_even_where_the_edits_would_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (dll, pdb, new_dll, new_pdb) =
+        (path("game.dll"), path("game.pdb"), path("game_1.dll"), path("game_1.pdb"));
+    let names = Pair { image: &dll, pdb: &pdb, new_image: &new_dll, new_pdb: &new_pdb };
+    std::fs::write(&pdb, msf(GUID, 7, AGE, Some(AGE), 0)).unwrap();
+    let mut maker = Maker::with_records(true, &[(CODEVIEW, rsds("C:\\build\\game.pdb"))]);
+    maker.with_checksum = false;
+    let bytes = maker.bytes();
+    let image = Image::parse(&bytes).unwrap();
+    let record = image.debug_entries()[0].record.start as usize;
+    let entry = image.debug_directory().range.start as usize;
+    // In the record, in a new place, and not at all.
+    for new_name in ["game_1.pdb", "C:\\somewhere\\else\\game_1.pdb", "C:\\build\\game.pdb"] {
+        let stage =
+            || pair(&image, &names, new_name, &PdbPathOptions::default(), &WriteOptions::default());
+        // GUID, age, and the entry's stamp.
+        for byte in [record + 4, record + 19, record + 20, entry + 4] {
+            let mut relinked = bytes.clone();
+            relinked[byte] ^= 1;
+            std::fs::write(&dll, &relinked).unwrap();
+            assert!(matches!(stage(), Err(PairError::Write(_))), "{new_name}, {byte:#x}");
+            assert!(!new_dll.exists() && !new_pdb.exists());
+        }
+        std::fs::write(&dll, &bytes).unwrap();
+        stage().unwrap();
+        std::fs::remove_file(&new_dll).unwrap();
+        std::fs::remove_file(&new_pdb).unwrap();
+    }
+}
+
+#[test]
+fn names_of_which_one_file_would_replace_another_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir(path("sub")).unwrap();
+    let bytes = Maker::with_records(true, &[(CODEVIEW, rsds("C:\\build\\game.pdb"))]).bytes();
+    let image = Image::parse(&bytes).unwrap();
+    let good = msf(GUID, 7, AGE, Some(AGE), 0);
+    let (dll, pdb, new) = (path("game.dll"), path("game.pdb"), path("new"));
+    std::fs::write(&dll, &bytes).unwrap();
+    std::fs::write(&pdb, &good).unwrap();
+    let detour = |name: &str| path("sub").join("..").join(name);
+    let stage = |new_image: &std::path::Path, new_pdb: &std::path::Path| {
+        let names = Pair { image: &dll, pdb: &pdb, new_image, new_pdb };
+        pair(&image, &names, "n.pdb", &PdbPathOptions::default(), &WriteOptions::default())
+    };
+    for (new_image, new_pdb) in [
+        (new.clone(), new.clone()),
+        (new.clone(), detour("new")),
+        (pdb.clone(), new.clone()),
+        (detour("game.pdb"), new.clone()),
+        (new.clone(), dll.clone()),
+        (new.clone(), detour("game.dll")),
+    ] {
+        assert!(matches!(stage(&new_image, &new_pdb), Err(PairError::SameFile { .. })));
+        assert!(!new.exists());
+        assert_eq!(std::fs::read(&dll).unwrap(), bytes);
+        assert_eq!(std::fs::read(&pdb).unwrap(), good);
+    }
+    // Each in its own place is a change of the image alone.
+    stage(&dll, &pdb).unwrap();
+    assert_eq!(std::fs::read(&pdb).unwrap(), good);
+    assert_ne!(std::fs::read(&dll).unwrap(), bytes);
 }
