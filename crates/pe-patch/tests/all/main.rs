@@ -5,6 +5,8 @@
 mod agreement;
 /// The checksum, whole, in pieces, and brought up to date.
 mod checksum;
+/// One thing each that must keep a plan from being made, in images that are else sound.
+mod guards;
 /// Images written field by field, without the crate's own types.
 mod maker;
 /// Headers in odd places, and headers that lie.

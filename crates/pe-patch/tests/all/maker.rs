@@ -418,29 +418,48 @@ pub fn relocated(place: u16) -> Maker {
 
 /// An ARM64X image whose other face has other bytes at one place in `.rdata`.
 pub fn arm64x(place: u16) -> Maker {
+    // Four new bytes, for which the block has a 16-bit entry in front.
+    let entry = (place | 1 << 12 | 2 << 14).to_le_bytes();
+    let block = block(RDATA, &[&entry[..], &[1, 2, 3, 4, 0, 0]].concat());
+    dynamically_relocated(0xaa64, 6, &block)
+}
+
+/// A block of relocations with these bytes for entries.
+pub fn block(page: u32, entries: &[u8]) -> Vec<u8> {
+    let size = 8 + entries.len() as u32;
+    [&page.to_le_bytes()[..], &size.to_le_bytes(), entries].concat()
+}
+
+/// With one group of dynamic relocations.
+pub fn dynamically_relocated(machine: u16, symbol: u64, fixups: &[u8]) -> Maker {
     let mut maker = Maker::with_records(true, &[(CODEVIEW, rsds("C:\\x.pdb"))]);
-    maker.machine = 0xaa64;
+    maker.machine = machine;
     let mut config = vec![0; 0x110];
     config[..4].copy_from_slice(&0x110_u32.to_le_bytes());
     // The metadata's address, and where the table is: section 4, right behind the configuration.
     config[200..208].copy_from_slice(&0x1_8000_1000_u64.to_le_bytes());
     config[224..228].copy_from_slice(&0x110_u32.to_le_bytes());
     config[228..230].copy_from_slice(&4_u16.to_le_bytes());
-    // Four new bytes, for which the block has a 16-bit entry in front.
-    let entry = (place | 1 << 12 | 2 << 14).to_le_bytes();
-    let mut block = RDATA.to_le_bytes().to_vec();
-    block.extend(16_u32.to_le_bytes());
-    block.extend(entry);
-    block.extend([1, 2, 3, 4, 0, 0]);
     let mut table = 1_u32.to_le_bytes().to_vec();
-    table.extend((12 + block.len() as u32).to_le_bytes());
-    table.extend(6_u64.to_le_bytes());
-    table.extend((block.len() as u32).to_le_bytes());
-    table.extend(block);
+    table.extend((12 + fixups.len() as u32).to_le_bytes());
+    table.extend(symbol.to_le_bytes());
+    table.extend((fixups.len() as u32).to_le_bytes());
+    table.extend(fixups);
     config.extend(table);
     maker.directories[10] = (0x4000, 0x110);
     maker.sections.push(Part::new(".lcfg", 0x4000, 0xa00, READ, config));
     maker.size_of_image = 0x5000;
+    maker
+}
+
+/// With a CLR header in `.data`, which has `value` at an offset.
+pub fn with_clr_header(mut maker: Maker, offset: usize, value: (u32, u32)) -> Maker {
+    let mut header = vec![0; 72];
+    header[0] = 72;
+    header[offset..offset + 4].copy_from_slice(&value.0.to_le_bytes());
+    header[offset + 4..offset + 8].copy_from_slice(&value.1.to_le_bytes());
+    maker.sections[2] = Part::new(".data", 0x3000, maker.sections[2].offset, WRITE, header);
+    maker.directories[14] = (0x3000, 72);
     maker
 }
 
