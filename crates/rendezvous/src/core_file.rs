@@ -226,11 +226,14 @@ fn files(layout: Layout, bytes: &[u8]) -> Vec<Mapping> {
     let mappings = entries.chunks_exact(entry).zip(paths).filter_map(|(entry, path)| {
         let range = layout.nth_word(entry, 0)?..layout.nth_word(entry, 1)?;
         let offset = layout.nth_word(entry, 2)?.checked_mul(unit)?;
-        Some(Mapping { range, offset, file: Some(MappedFile::new(path, None)) })
+        let file = (path.len() < MOST_PATH).then(|| MappedFile::new(path, None));
+        Some(Mapping { range, offset, file })
     });
     mappings.collect()
 }
 
+/// `PATH_MAX`, its zero byte included. A module gets a copy of its path, and so do many modules.
+const MOST_PATH: usize = 4096;
 const NT_AUXV: u32 = elf::NT_AUXV.0;
 const NT_FILE: u32 = elf::NT_FILE.0;
 /// `<sys/elf_common.h>` of FreeBSD.

@@ -7,10 +7,14 @@ use crate::layout::Layout;
 use crate::mapping::Mappings;
 use crate::memory::{Memory, ReadError, read_available};
 use crate::module::Module;
+use crate::ration::Ration;
 
 impl Module {
     /// Finds the file that is mapped where the module's dynamic table is, and the build ID in the
     /// notes of its image.
+    ///
+    /// Of an image no more than 4 MiB of headers and 1 MiB of notes are read, and no more than 64
+    /// segments of notes are looked at.
     pub fn resolve<M, T>(&mut self, memory: &M, mappings: &T)
     where
         M: Memory + ?Sized,
@@ -63,6 +67,7 @@ pub(crate) fn resolve_all<'modules, M, T>(
     M: Memory + ?Sized,
     T: Mappings + ?Sized,
 {
+    let memory = &Ration::new(memory, MOST_BYTES);
     loop {
         let batch: Vec<&mut Module> = modules.by_ref().take(BATCH).collect();
         if batch.is_empty() {
@@ -71,8 +76,9 @@ pub(crate) fn resolve_all<'modules, M, T>(
         let starts = Starts::read(memory, batch.iter().map(|module| module.bias));
         for module in batch {
             module.file = mappings.mapping_at(module.anchor).and_then(|mapping| mapping.file);
-            let image = module.image(&starts, mappings);
-            module.build_id = image.and_then(|image| build_id(&starts, &image));
+            let image = module.image(&Ration::new(&starts, MOST_HEADERS), mappings);
+            let notes = Ration::new(&starts, MOST_NOTES);
+            module.build_id = image.and_then(|image| build_id(&notes, &image));
         }
     }
 }
@@ -127,8 +133,9 @@ impl<M: Memory + ?Sized> Memory for Starts<'_, M> {
 }
 
 fn build_id<M: Memory + ?Sized>(memory: &M, image: &LoadedImage) -> Option<Vec<u8>> {
-    image.segments.iter().filter(|segment| segment.kind == elf::PT_NOTE.0).find_map(|segment| {
-        let size = usize::try_from(segment.memory_size).unwrap_or(usize::MAX).min(MOST_NOTES);
+    let of_notes = image.segments.iter().filter(|segment| segment.kind == elf::PT_NOTE.0);
+    of_notes.take(MOST_NOTE_SEGMENTS).find_map(|segment| {
+        let size = usize::try_from(segment.memory_size).unwrap_or(usize::MAX).min(MOST_OF_SEGMENT);
         let bytes = read_available(memory, image.address(segment), size);
         build_id_note(image.layout, &bytes, segment)
     })
@@ -174,4 +181,15 @@ const START_SIZE: usize = 1024;
 const BATCH: usize = 64;
 /// An image has a mapping for each segment, and some are split.
 const MOST_MAPPINGS: usize = 64;
-const MOST_NOTES: usize = 64 * 1024;
+/// Linkers make a segment of notes for each alignment, and their notes are of a few dozen bytes.
+const MOST_NOTE_SEGMENTS: usize = 64;
+const MOST_OF_SEGMENT: usize = 64 << 10;
+/// Of one image, all segments together.
+const MOST_NOTES: usize = 1 << 20;
+/// As many program headers as there can be, of the larger kind, and some that were not the image's.
+const MOST_HEADERS: usize = 4 << 20;
+/// Of one module, with the start that is read ahead.
+#[cfg(feature = "oracle")]
+pub(crate) const MOST_OF_MODULE: usize = START_SIZE + MOST_HEADERS + MOST_NOTES;
+/// Of all images together.
+pub(crate) const MOST_BYTES: usize = 256 << 20;

@@ -82,6 +82,7 @@ mod count;
 mod locate;
 mod module;
 mod mapping;
+mod ration;
 mod identify;
 mod snapshot;
 mod tracker;

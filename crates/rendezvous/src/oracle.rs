@@ -1,10 +1,12 @@
 //! What must hold for every input: the fuzzer and the plain tests call the same function.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
+use crate::identify::{MOST_BYTES, MOST_OF_MODULE};
 use crate::{
     Auxv, Bytes, Class, Consistency, Core, Endian, Extension, Layout, Location, MappingTable,
-    Memory, Rendezvous, Snapshot, Startup, System, Tracker,
+    Memory, ReadError, Rendezvous, Snapshot, Startup, System, Tracker,
 };
 
 /// Takes the bytes for a core file if they begin as one, and otherwise for the memory of a target
@@ -71,7 +73,7 @@ fn walk<M: Memory>(memory: &M, startup: &Startup, mappings: &MappingTable, file:
         Ok(Location::NotYet { .. }) => return,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    let mut snapshot = rendezvous.snapshot(memory);
+    let snapshot = rendezvous.snapshot(memory);
     assert_eq!(snapshot, rendezvous.snapshot(memory));
     assert_ne!(snapshot.consistency, Consistency::Torn);
     assert!(snapshot.modules().count() <= 1 << 16 && snapshot.namespaces.len() <= 1024);
@@ -94,9 +96,43 @@ fn walk<M: Memory>(memory: &M, startup: &Startup, mappings: &MappingTable, file:
             }
         }
     }
-    for module in snapshot.modules_mut().take(MOST) {
-        module.resolve(memory, mappings);
-        assert!(module.build_id.as_ref().is_none_or(|id| id.len() <= 64 * 1024));
+    resolving_ends(memory, mappings, snapshot);
+}
+
+/// Neither one module nor all together have more read than is promised, and what is found of one
+/// alone is found of it among the others.
+fn resolving_ends<M: Memory>(memory: &M, mappings: &MappingTable, mut snapshot: Snapshot) {
+    let mut alone = snapshot.clone();
+    let counted = Counted { memory, read: Cell::new(0) };
+    snapshot.resolve(&counted, mappings);
+    let read = counted.read.get();
+    assert!(read <= MOST_BYTES, "{read} bytes");
+    for (alone, among_others) in alone.modules_mut().zip(snapshot.modules()).take(MOST) {
+        let counted = Counted { memory, read: Cell::new(0) };
+        alone.resolve(&counted, mappings);
+        assert!(counted.read.get() <= MOST_OF_MODULE, "{} bytes", counted.read.get());
+        assert!(alone.build_id.as_ref().is_none_or(|id| id.len() <= 64 * 1024));
+        if read <= MOST_BYTES / 2 {
+            assert_eq!(alone, among_others);
+        }
+    }
+}
+
+/// Memory that counts what is asked of it.
+struct Counted<'memory, M> {
+    memory: &'memory M,
+    read: Cell<usize>,
+}
+
+impl<M: Memory> Memory for Counted<'_, M> {
+    fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.read.set(self.read.get().saturating_add(buffer.len()));
+        self.memory.read_exact_at(address, buffer)
+    }
+
+    fn read_up_to(&self, address: u64, buffer: &mut [u8]) -> usize {
+        self.read.set(self.read.get().saturating_add(buffer.len()));
+        self.memory.read_up_to(address, buffer)
     }
 }
 

@@ -78,6 +78,9 @@ impl Snapshot {
     }
 
     /// Finds the file and the build ID of each module that has neither yet.
+    ///
+    /// For build IDs no more than 256 MiB are read in all, and of one image no more than
+    /// [`Module::resolve`] reads.
     pub fn resolve<M, T>(&mut self, memory: &M, mappings: &T)
     where
         M: Memory + ?Sized,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::WalkError;
+use crate::identify::resolve_all;
 use crate::list::{Head, State};
 use crate::locate::Rendezvous;
 use crate::mapping::Mappings;
@@ -208,8 +209,8 @@ impl Tracker {
         M: Memory + ?Sized,
         T: Mappings + ?Sized,
     {
-        for added in &mut self.added {
-            added.resolve(memory, mappings);
+        resolve_all(self.added.iter_mut(), memory, mappings);
+        for added in &self.added {
             let namespace = usize::try_from(added.namespace).unwrap_or(usize::MAX);
             let Some(namespace) = self.snapshot.namespaces.get_mut(namespace) else { continue };
             // What was added is most often last.

@@ -1,4 +1,7 @@
-use rendezvous::{Snapshot, WalkError};
+use std::cell::Cell;
+
+use rendezvous::oracle::START;
+use rendezvous::{Bytes, Core, MappingTable, Mappings, Memory, ReadError, Snapshot, WalkError};
 
 use crate::paper::{DT_DEBUG, LAYOUTS, Nodes, Paper};
 
@@ -135,4 +138,72 @@ fn every_changed_byte_of_a_small_target_keeps_every_promise() {
             input[index] = old;
         }
     }
+}
+
+/// Modules whose images are one and the same: 65,000 segments of notes, each the same 64 KiB, and
+/// none of them is a build ID.
+fn notes_without_end(modules: usize) -> Paper {
+    let mut paper = Paper::new(LAYOUTS[2]);
+    let name: Vec<u8> = [4_u32, 0, 77].iter().flat_map(|it| it.to_le_bytes()).collect();
+    let notes = paper.put(&[&name[..], b"XYZ\0"].concat().repeat(4096));
+    let dynamic = paper.put_words(&[0, 0]);
+    let mut segments = vec![(1, 0, 0x40_0000), (2, dynamic, 16)];
+    segments.resize(65_000, (4, notes, 0x1_0000));
+    let start = (paper.here() + 7) & !7;
+    let image = paper.image(start, 62, &segments);
+    assert_eq!(image, start);
+    let nodes = paper.list(Nodes::SystemV, &vec!["bomb"; modules]);
+    for &node in &nodes {
+        paper.set_nth(node, 0, image);
+        paper.set_nth(node, 2, dynamic);
+    }
+    let head = paper.head(1, nodes[0], 0, 0);
+    paper.program(62, &[(DT_DEBUG, head)]);
+    paper
+}
+
+/// Memory that counts what is asked of it.
+struct Counted<'data>(Bytes<'data>, Cell<usize>);
+
+impl Memory for Counted<'_> {
+    fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        self.1.set(self.1.get() + buffer.len());
+        self.0.read_exact_at(address, buffer)
+    }
+}
+
+#[test]
+fn of_an_image_of_endless_notes_only_so_much_is_read() {
+    let paper = notes_without_end(1);
+    let mut snapshot = snapshot(&paper);
+    let memory = Counted(paper.memory(), Cell::new(0));
+    snapshot.resolve(&memory, &MappingTable::default());
+    // The headers are 3.6 MB.
+    assert!((4 << 20..5 << 20).contains(&memory.1.get()), "{}", memory.1.get());
+    assert_eq!(snapshot.modules().next().unwrap().build_id, None);
+}
+
+#[test]
+fn of_many_images_of_endless_notes_no_more_is_read_than_of_many_lists() {
+    let paper = notes_without_end(60);
+    let mut snapshot = snapshot(&paper);
+    let memory = Counted(paper.memory(), Cell::new(0));
+    snapshot.resolve(&memory, &MappingTable::default());
+    assert!((200 << 20..=256 << 20).contains(&memory.1.get()), "{}", memory.1.get());
+}
+
+#[test]
+fn a_path_longer_than_any_is_none() {
+    let (paper, _) = Paper::simple(LAYOUTS[2], &["", "a"]);
+    for (length, is_path) in [(4095, true), (4096, false)] {
+        let core = paper.to_core_with(&"p".repeat(length));
+        let core = Core::parse(&core).unwrap();
+        let mapping = core.mappings().mapping_at(START).unwrap();
+        assert_eq!(mapping.file.is_some(), is_path);
+    }
+}
+
+#[test]
+fn what_endless_notes_keep_is_every_other_promise() {
+    rendezvous::oracle::rendezvous_walk(&notes_without_end(4).to_core());
 }

@@ -214,6 +214,11 @@ impl Paper {
 
     /// As a core file, whose memory is at [`START`], with a file mapped over the first page.
     pub fn to_core(&self) -> Vec<u8> {
+        self.to_core_with("/lib/paper.so (deleted)")
+    }
+
+    /// As a core file, with a file of this path.
+    pub fn to_core_with(&self, path: &str) -> Vec<u8> {
         let layout = self.layout();
         let is_freebsd = self.startup.system == System::FreeBsd;
         let auxv = &self.startup.auxv;
@@ -236,7 +241,7 @@ impl Paper {
         for word in [1, 0x1000, START, START + 0x1000, 0] {
             files.extend(self.word(word));
         }
-        files.extend(b"/lib/paper.so (deleted)\0");
+        files.extend([path.as_bytes(), b"\0"].concat());
 
         let mut notes = Vec::new();
         let mut note = |name: &[u8], kind: u32, descriptor: &[u8]| {
