@@ -67,9 +67,9 @@ fn what_the_loader_changes_by_dynamic_relocations_of_any_kind_is_not_changed() {
     };
     for (machine, symbol, far, near) in [
         // In the upper half of a call's entry, which is no place, there is what would be one.
-        (X64, 3, word(0x100 | path << 16), word(path + 2 | 1 << 12)),
-        (ARM64, 3, word(0x40 | path << 16), word(path >> 2 | 1 << 12)),
-        (ARM64, 8, word(0x40 | path << 16), word(path >> 2 | 1 << 12)),
+        (X64, 3, word(0x100 | (path << 16)), word((path + 2) | (1 << 12))),
+        (ARM64, 3, word(0x40 | (path << 16)), word((path >> 2) | (1 << 12))),
+        (ARM64, 8, word(0x40 | (path << 16)), word((path >> 2) | (1 << 12))),
         (X64, 7, overriding(0x100), overriding(PATH + 2)),
         (X64, 4, maker::block(RDATA, &[0, 1, 0, 0]), maker::block(RDATA, &[PATH as u8, 0, 0, 0])),
     ] {
