@@ -342,6 +342,42 @@ fn exec_is_followed_by_the_modules_of_the_new_program() {
     }
 }
 
+#[test]
+fn another_program_and_its_threads_are_noticed_after_a_flood_of_loads() {
+    let (Some(program), Some(library)) = (Work::program().make(), Work::library("a").make()) else {
+        return;
+    };
+    let library = library.display();
+    for means in Means::ALL {
+        let Some(mut watched) = Watched::by(means, Target::start(&program)) else { continue };
+        for _ in 0..3 {
+            let said = watched.while_doing(&format!("churn {library}"), drop);
+            assert_eq!(said, "churned");
+            watched.target.tell(&format!("exec {}", program.display()));
+            let until = Instant::now() + Duration::from_secs(20);
+            while !matches!(watched.watch.next_ready(), Some(Ok(Event::Exec))) {
+                assert!(Instant::now() < until, "{means}: the other program is not noticed");
+                std::thread::yield_now();
+            }
+            let said = watched.while_doing("alive", drop);
+            assert_eq!(said, "ready");
+            watched.target.expect("alive 0");
+            let said = watched.while_doing(&format!("churn {library}"), drop);
+            assert_eq!(said, "churned");
+            let said = watched.while_doing(&format!("thread {library}"), drop);
+            assert_eq!(said, "handle 0");
+            let until = Instant::now() + Duration::from_secs(20);
+            while !watched.watch.modules().any(|it| it.path().ends_with(b"/liba.so")) {
+                watched.watch.next_ready();
+                assert!(Instant::now() < until, "{means}: the module is not noticed");
+                std::thread::yield_now();
+            }
+        }
+        drop(watched.watch);
+        assert_eq!(watched.target.exit(7), 7);
+    }
+}
+
 /// Has the target become a program, all of whose modules are then told of.
 fn becomes(watched: &mut Watched, command: &str, program: &Path) {
     let mut seen = Vec::new();

@@ -197,6 +197,8 @@ impl Watch {
                 Ok(())
             }
             Ring::Exec => self.exec(),
+            // From before. Everything is read when the timer rings, which a look might stop.
+            Ring::Ran(_) | Ring::Unsure if self.is_mute => Ok(()),
             Ring::Ran(times) => {
                 self.ledger.ran(times);
                 self.look()
@@ -283,7 +285,7 @@ impl Watch {
                 return self.soon();
             }
             self.tell()?;
-            if self.ledger.explained_by(self.tracker.added().len()) {
+            if self.ledger.is_explained() {
                 return self.at_rest();
             }
         }

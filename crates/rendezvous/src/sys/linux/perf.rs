@@ -38,6 +38,8 @@ pub(crate) struct Counters {
     known: BTreeSet<u32>,
     /// One for each thread and processor; only those in `rings` are read.
     counters: Vec<OwnedFd>,
+    /// Those that tell threads and programs alone, where there are such; never switched off.
+    watchers: Vec<OwnedFd>,
     /// One for each processor.
     rings: Vec<Ring>,
 }
@@ -89,6 +91,7 @@ impl Counters {
             processors: processors()?,
             known: BTreeSet::new(),
             counters: Vec::new(),
+            watchers: Vec::new(),
             rings: Vec::new(),
         };
         counters.add_threads()?;
@@ -111,7 +114,7 @@ impl Counters {
                 return Ok(());
             }
             for thread in new {
-                if self.counters.len() > COUNTERS {
+                if self.counters.len() + self.watchers.len() > COUNTERS {
                     return Err(io::Error::other(format!(
                         "{} threads on {} processors take more than {COUNTERS} counters",
                         threads.len(),
@@ -126,10 +129,11 @@ impl Counters {
 
     /// Counts in one thread. One that has ended in the meantime is none.
     fn add(&mut self, thread: u32) -> io::Result<()> {
+        let only_watches = self.counting.is_some();
         for &processor in &self.processors {
-            for attributes in
-                [Some(&mut self.watching), self.counting.as_mut()].into_iter().flatten()
-            {
+            let watching = (&mut self.watching, only_watches);
+            let counting = self.counting.as_mut().map(|it| (it, false));
+            for (attributes, only_watches) in [Some(watching), counting].into_iter().flatten() {
                 let counter = match attributes.open(thread, processor) {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
                     Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
@@ -139,7 +143,11 @@ impl Counters {
                     Some(ring) => ring.take_from(&counter)?,
                     None => self.rings.push(Ring::of(&counter, processor)?),
                 }
-                self.counters.push(counter);
+                if only_watches {
+                    self.watchers.push(counter);
+                } else {
+                    self.counters.push(counter);
+                }
             }
         }
         Ok(())
@@ -150,7 +158,7 @@ impl Counters {
         self.rings.iter().map(|ring| ring.counter.as_fd())
     }
 
-    /// Switches all counters on or off, those of threads that began since included.
+    /// Switches what counts on or off, in threads that began since too.
     pub(crate) fn switch(&self, on: bool) -> io::Result<()> {
         const PERF_EVENT_IOC_ENABLE: libc::Ioctl = 0x2400;
         const PERF_EVENT_IOC_DISABLE: libc::Ioctl = 0x2401;
