@@ -36,9 +36,11 @@ pub struct Namespace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Consistency {
     /// Everything was read twice and was the same, and the loader was not at work: it was all true
-    /// at one moment between.
+    /// at one moment between. Where the loader is glibc, it counted as many modules.
     ///
-    /// What changed and changed back between the two readings of each word goes unseen.
+    /// What changed and changed back between the two readings of each word goes unseen. A count
+    /// that is another one 65 times in a row while everything holds still is not one of modules,
+    /// and is not insisted on.
     Consistent,
     /// Everything was read twice and was the same, while the loader was in the middle of a change:
     /// a group of images may be there in part. A process that is stopped there, or that died
@@ -109,6 +111,7 @@ impl Rendezvous {
     pub fn snapshot<M: Memory + ?Sized>(&self, memory: &M) -> Snapshot {
         let mut attempts = 0_u32;
         let mut changing = 0_u32;
+        let mut miscounts = 0_u32;
         let pages = Pages::new(memory);
         loop {
             attempts = attempts.saturating_add(1);
@@ -116,10 +119,17 @@ impl Rendezvous {
             let mut snapshot = self.walk(&pages);
             snapshot.attempts = attempts;
             // What was read may be a mixture that comes about a second time, in which case the
-            // loader counts otherwise. Should the count be of something else after all, it is
-            // not insisted on.
-            let is_counted = attempts > MOST_MISCOUNTS || self.is_counted(&pages, &snapshot);
-            let is_steady = !memory.can_change() || (is_counted && pages.is_unchanged());
+            // loader counts otherwise. What it counts is read with the rest, before that is read
+            // again.
+            let is_counted = !memory.can_change() || self.is_counted(&pages, &snapshot);
+            let holds_still = !memory.can_change() || pages.is_unchanged();
+            miscounts = match (is_counted, holds_still) {
+                (true, _) => 0,
+                (false, true) => miscounts.saturating_add(1),
+                (false, false) => miscounts,
+            };
+            // Should the count be of something else after all, it is not insisted on.
+            let is_steady = holds_still && (is_counted || miscounts > MOST_MISCOUNTS);
             if is_steady {
                 snapshot.consistency = snapshot.steady_consistency();
             }
@@ -313,9 +323,94 @@ impl Rendezvous {
 
 /// How often lists are read that do not hold still.
 const MOST_ATTEMPTS: u32 = 1000;
-/// How often lists are read of which the loader counts another number of modules.
+/// How often in a row lists hold still of which the loader counts another number of modules.
 const MOST_MISCOUNTS: u32 = 64;
 /// How often lists are read while the loader says that it is at work on them.
 const MOST_CHANGING: u32 = 100;
 /// How often the ends of lists are read that do not hold still.
 const MOST_EXTENSIONS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::count::Counts;
+    use crate::layout::{Class, Endian, Layout};
+    use crate::list::NodeLayout;
+    use crate::locate::{Landmarks, Way};
+    use crate::memory::{PAGE, ReadError, Unreadable};
+
+    /// A page with a list of one module, and the loader's count.
+    struct Target {
+        /// How often it was read.
+        reads: Cell<u64>,
+        /// The module's bias is another one at each of so many first reads.
+        restless: u64,
+        /// From this read on the count is right.
+        right: u64,
+    }
+
+    const PAGE_AT: u64 = 0x1000;
+    const NODE: u64 = 0x1100;
+    const GLOBAL: u64 = 0x1200;
+
+    impl Target {
+        fn snapshot(restless: u64, right: u64) -> (Target, Snapshot) {
+            let target = Target { reads: Cell::new(0), restless, right };
+            let rendezvous = Rendezvous {
+                layout: Layout { class: Class::Elf64, endian: Endian::Little },
+                r_debug: PAGE_AT,
+                way: Way::DynamicTable,
+                node_layout: NodeLayout::SystemV,
+                landmarks: Landmarks::default(),
+                counts: Some(Counts { namespaces: GLOBAL }),
+            };
+            let snapshot = rendezvous.snapshot(&target);
+            (target, snapshot)
+        }
+
+        fn word(&self, address: u64) -> u64 {
+            let reads = self.reads.get();
+            match address {
+                PAGE_AT => 1,
+                0x1008 => NODE,
+                NODE => reads.min(self.restless),
+                0x1108 => 0x1f00,
+                GLOBAL => NODE,
+                0x1208 if reads < self.right => 2,
+                0x1208 => 1,
+                _ => 0,
+            }
+        }
+    }
+
+    impl Memory for Target {
+        fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+            let unmapped = ReadError::new(address, buffer.len(), Unreadable::Unmapped);
+            let start = address.checked_sub(PAGE_AT).ok_or(unmapped)? as usize;
+            self.reads.set(self.reads.get() + 1);
+            let words = (PAGE_AT..).step_by(8).take(PAGE / 8);
+            let page: Vec<u8> = words.flat_map(|at| self.word(at).to_le_bytes()).collect();
+            let end = start.checked_add(buffer.len()).ok_or(unmapped)?;
+            buffer.copy_from_slice(page.get(start..end).ok_or(unmapped)?);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_count_is_insisted_on_after_many_readings_that_did_not_hold_still() {
+        let (target, snapshot) = Target::snapshot(600, 650);
+        assert_eq!(snapshot.consistency, Consistency::Consistent);
+        assert_eq!(snapshot.modules().count(), 1);
+        assert!(snapshot.attempts > MOST_MISCOUNTS, "{}", snapshot.attempts);
+        assert!(target.reads.get() >= target.right, "{}", target.reads.get());
+    }
+
+    #[test]
+    fn a_count_that_never_is_that_of_the_modules_is_not_insisted_on() {
+        let (_, snapshot) = Target::snapshot(0, u64::MAX);
+        assert_eq!(snapshot.consistency, Consistency::Consistent);
+        assert_eq!(snapshot.attempts, MOST_MISCOUNTS + 1);
+    }
+}
