@@ -7,8 +7,8 @@ use patch_plan::Plan;
 
 use crate::sys::Module;
 use crate::{
-    Class, Container, Error, Image, Reason, Resigned, RpathChange, plan_edit_and_resign,
-    plan_install_name, plan_rpath, plan_uuid,
+    Class, CommandKind, Container, Error, Image, Reason, Resigned, RpathChange,
+    plan_edit_and_resign, plan_install_name, plan_rpath, plan_uuid,
 };
 
 /// Reads everything of `bytes` that there is to read, checks what must be true of any image, and
@@ -250,6 +250,14 @@ fn object_segments<Mach: MachHeader<Endian = Endianness>>(image: &Image<'_>) {
 fn agrees_with_goblin(image: &Image<'_>) {
     // It reserves memory for as many commands as the header claims.
     if image.header().command_count as usize > image.data().len() {
+        return;
+    }
+    // It takes segments of the other class for the image's own, which no loader does.
+    let foreign = match image.header().class {
+        Class::MachO32 => CommandKind::SEGMENT_64,
+        Class::MachO64 => CommandKind::SEGMENT,
+    };
+    if image.command(foreign).is_some() {
         return;
     }
     let Ok(theirs) = goblin::mach::MachO::parse(image.data(), 0) else { return };
