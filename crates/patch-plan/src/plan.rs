@@ -293,7 +293,8 @@ impl Plan {
     /// the file system can, patched, read back, given the source's permissions, flushed and
     /// renamed over the target. Where `target` is a symbolic link, the file it leads to is
     /// replaced and the link stays; what is neither a regular file nor absent is refused. Owner and
-    /// extended attributes are not carried over.
+    /// extended attributes are not carried over, and the set-user-ID and set-group-ID bits only
+    /// where owner and group are the same.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! A plan's result as a file that appears whole or not at all.
 
-use std::fs::{self, File, FileTimes, Metadata};
+use std::fs::{self, File, FileTimes, Metadata, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -103,7 +103,8 @@ pub(crate) fn write_file(
         }
         file.set_times(times).map_err(FileError::io(path, "set times"))?;
     }
-    file.set_permissions(before.permissions()).map_err(FileError::io(path, "set permissions"))?;
+    let permissions = permissions_of(&before, file).map_err(FileError::io(path, "stat"))?;
+    file.set_permissions(permissions).map_err(FileError::io(path, "set permissions"))?;
     if options.durability == Durability::Flushed {
         file.sync_all().map_err(FileError::io(path, "sync"))?;
     }
@@ -168,6 +169,29 @@ fn copy_into(original: &File, directory: &Path) -> Result<(NamedTempFile, Copied
     io::copy(&mut reader, &mut writer).map_err(|error| ("copy", error))?;
     Ok((temporary, Copied::Bytes))
 }
+
+/// The source's permissions. A file of another owner or group does not act for this one's: what
+/// runs with its owner's rights would run with ours.
+#[cfg(unix)]
+fn permissions_of(source: &Metadata, file: &File) -> io::Result<Permissions> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let made = file.metadata()?;
+    let mut permissions = source.permissions();
+    if (source.uid(), source.gid()) != (made.uid(), made.gid()) {
+        permissions.set_mode(permissions.mode() & !SET_ID);
+    }
+    Ok(permissions)
+}
+
+#[cfg(not(unix))]
+fn permissions_of(source: &Metadata, _: &File) -> io::Result<Permissions> {
+    Ok(source.permissions())
+}
+
+/// `S_ISUID` and `S_ISGID`.
+#[cfg(unix)]
+const SET_ID: u32 = 0o6000;
 
 fn has_changed(before: &Metadata, after: &Metadata) -> bool {
     before.len() != after.len() || before.modified().ok() != after.modified().ok()

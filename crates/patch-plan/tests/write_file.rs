@@ -135,6 +135,24 @@ mod unix {
     }
 
     #[test]
+    fn a_file_of_another_owner_does_not_act_for_this_one() {
+        let directory = TempDir::new().unwrap();
+        let (source, target) = (directory.path().join("source"), directory.path().join("target"));
+        fs::write(&source, b"0123456789").unwrap();
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o6755)).unwrap();
+        plan().write_file(&source, &target, &options()).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o6755);
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&source, Some(65534), None).is_err() {
+            println!("skipped: this user cannot change a file's owner");
+            return;
+        }
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o6755)).unwrap();
+        plan().write_file(&source, &target, &options()).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o755);
+    }
+
+    #[test]
     fn a_link_stays_and_leads_to_the_new_file() {
         let directory = TempDir::new().unwrap();
         let (real, link) = (directory.path().join("real"), directory.path().join("link"));
