@@ -92,18 +92,34 @@ pub struct MappedFile {
     pub path: Vec<u8>,
     /// What tells it from every other file; core files do not say.
     pub identity: Option<FileIdentity>,
-    /// Whether it was deleted since.
+    /// Whether it was deleted since. A file's own name may end as the kernel's mark does: of a
+    /// process that runs it is known which it is, and of a core file it is taken for the mark.
     pub is_deleted: bool,
 }
 
 impl MappedFile {
     /// What the kernel's notation of a mapped path says.
     pub(crate) fn new(path: &[u8], identity: Option<FileIdentity>) -> MappedFile {
-        let (path, is_deleted) = match path.strip_suffix(b" (deleted)") {
+        let (path, is_deleted) = match path.strip_suffix(DELETED) {
             Some(path) => (path, true),
             None => (path, false),
         };
         MappedFile { path: path.to_vec(), identity, is_deleted }
+    }
+
+    /// The same file if what looks like the kernel's mark is the end of its name: `is_it` says
+    /// whether this file is at a path.
+    pub(crate) fn unless_named_so(
+        mut self,
+        is_it: impl FnOnce(&[u8], FileIdentity) -> bool,
+    ) -> MappedFile {
+        if let (true, Some(identity)) = (self.is_deleted, self.identity) {
+            let whole = [&self.path, DELETED].concat();
+            if is_it(&whole, identity) {
+                (self.path, self.is_deleted) = (whole, false);
+            }
+        }
+        self
     }
 }
 
@@ -130,3 +146,6 @@ pub struct Identity {
     /// [`MappedFile::identity`].
     pub file: Option<FileIdentity>,
 }
+
+/// What the kernel puts behind the path of a file that was deleted.
+const DELETED: &[u8] = b" (deleted)";

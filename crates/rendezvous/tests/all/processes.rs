@@ -198,6 +198,30 @@ fn files_that_were_deleted_or_replaced_or_opened_by_a_relative_path_are_known_by
 }
 
 #[test]
+fn a_file_whose_name_ends_as_the_kernel_marks_deleted_ones_is_not_deleted_until_it_is() {
+    let workshop = Workshop::new();
+    let Some(program) = workshop.target("target", &[]) else { return };
+    let Some(libraries) = workshop.libraries(&[], &["a.so (deleted)", "b.so (deleted)"]) else {
+        return;
+    };
+    let mut target = Target::start(Command::new(program));
+    for library in &libraries {
+        assert_eq!(target.open(library), "ok");
+    }
+    std::fs::remove_file(&libraries[1]).unwrap();
+    // Another file is at the path that the mark would leave of the first one.
+    std::fs::copy(&libraries[0], workshop.path("a.so")).unwrap();
+    let (_, snapshot) = look(&target.process());
+    for (name, is_deleted) in [("a.so (deleted)", false), ("b.so (deleted)", true)] {
+        let module = snapshot
+            .modules()
+            .find(|module| module.path_lossy().ends_with(name))
+            .unwrap_or_else(|| panic!("{name} is not in {:?}", names(snapshot.modules())));
+        assert_eq!(module.is_deleted(), is_deleted);
+    }
+}
+
+#[test]
 fn the_same_file_in_two_namespaces_is_two_modules() {
     let workshop = Workshop::new();
     let Some(program) = workshop.target("target", &[]) else { return };

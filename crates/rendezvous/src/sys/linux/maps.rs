@@ -2,9 +2,13 @@
 
 #![allow(unsafe_code, reason = "asks the kernel by an ioctl that takes a structure's address")]
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::mapping::{Mapping, MappingTable, Mappings, device};
 use crate::module::{FileIdentity, MappedFile};
@@ -18,6 +22,8 @@ use crate::module::{FileIdentity, MappedFile};
 /// [`Process::mappings`]: crate::Process::mappings
 #[derive(Debug)]
 pub struct ProcessMappings {
+    /// The process's root directory, as this process reaches it.
+    root: PathBuf,
     answers: Answers,
 }
 
@@ -28,8 +34,8 @@ enum Answers {
 }
 
 impl ProcessMappings {
-    /// `file` is a `/proc/PID/maps`.
-    pub(super) fn new(mut file: File) -> io::Result<ProcessMappings> {
+    /// `file` is a `/proc/PID/maps`, and `root` the `/proc/PID/root` to it.
+    pub(super) fn new(mut file: File, root: PathBuf) -> io::Result<ProcessMappings> {
         let answers = match query(&file, 0) {
             Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
                 let mut text = Vec::new();
@@ -38,16 +44,32 @@ impl ProcessMappings {
             }
             _ => Answers::Query(file),
         };
-        Ok(ProcessMappings { answers })
+        Ok(ProcessMappings { root, answers })
+    }
+
+    /// Whether the file at a path is this one. The kernel gives a path as this process sees it,
+    /// and where it does not see it, as the other does.
+    fn is_at(&self, path: &[u8], identity: FileIdentity) -> bool {
+        let path = Path::new(OsStr::from_bytes(path));
+        let theirs = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        [path, &theirs].into_iter().any(|path| {
+            path.symlink_metadata().is_ok_and(|found| {
+                let device = device(libc::major(found.dev()), libc::minor(found.dev()));
+                FileIdentity { device, inode: found.ino() } == identity
+            })
+        })
     }
 }
 
 impl Mappings for ProcessMappings {
     fn mapping_at(&self, address: u64) -> Option<Mapping> {
-        match &self.answers {
+        let mapping = match &self.answers {
             Answers::Query(file) => query(file, address).ok(),
             Answers::Table(table) => table.mapping_at(address),
-        }
+        }?;
+        let is_at = |path: &[u8], identity| self.is_at(path, identity);
+        let file = mapping.file.map(|file| file.unless_named_so(is_at));
+        Some(Mapping { file, ..mapping })
     }
 }
 

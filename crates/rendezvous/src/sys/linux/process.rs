@@ -98,7 +98,7 @@ impl Process {
     /// If the kernel does not say.
     pub fn mappings(&self) -> Result<ProcessMappings, ProcessError> {
         File::open(proc_path(self.pid, "maps"))
-            .and_then(ProcessMappings::new)
+            .and_then(|file| ProcessMappings::new(file, proc_path(self.pid, "root").into()))
             .map_err(|error| failed(self.pid, "maps", error))
     }
 
