@@ -1,7 +1,8 @@
 //! What must hold of every plan.
 
-use super::round_trip;
+use super::{MOST, round_trip};
 use crate::dynamic::Tag;
+use crate::version::Role;
 use crate::{
     Binding, Changes, DebugLink, Expected, Image, LoadCopyOptions, plan_changes, plan_load_copy,
     verdict,
@@ -34,12 +35,28 @@ fn chosen(image: &Image<'_>, choice: u32) -> Changes<'static> {
         let length = (choice >> shift & 0x3f) as usize;
         format!("{start}{}", "n".repeat(length)).into_bytes()
     };
-    let first = image.needed().next().map(<[u8]>::to_vec);
+    let mut needed: Vec<Vec<u8>> = Vec::new();
+    for name in image.needed().take(MOST).map(<[u8]>::to_vec) {
+        if !needed.contains(&name) {
+            needed.push(name);
+        }
+    }
+    let first = needed.first().cloned();
+    // New names that others had before: each library is called as the next one was.
+    let next = needed.iter().cloned().zip(needed.iter().cycle().skip(1).cloned());
+    let mut replace_needed: Vec<_> = next.filter(|_| is(26)).collect();
+    if is(2) {
+        replace_needed.truncate(needed.len().saturating_sub(1));
+        let old = needed.last().cloned();
+        replace_needed.extend(old.map(|old| (old, name("r", 16))));
+    }
+    let mut add_needed = if is(3) { vec![name("a", 20), name("b", 9)] } else { Vec::new() };
+    add_needed.extend(first.clone().filter(|_| is(27)));
     Changes {
-        soname: is(0).then(|| name("lib", 8)),
+        soname: is(0).then(|| first.filter(|_| is(28)).unwrap_or_else(|| name("lib", 8))),
         runpath: is(1).then(|| name("/", 12)),
-        replace_needed: first.filter(|_| is(2)).map(|it| (it, name("r", 16))).into_iter().collect(),
-        add_needed: if is(3) { vec![name("a", 20), name("b", 9)] } else { Vec::new() },
+        replace_needed,
+        add_needed,
         build_id: image.build_id().filter(|_| is(4)).map(|it| vec![0x5a; it.len()]),
         debug_link: is(5).then_some(DebugLink { file_name: b"some.debug", checksum: 0x1234_5678 }),
         localize_unique: is(6),
@@ -141,6 +158,8 @@ fn has_changed(before: &Image<'_>, after: &Image<'_>, changes: &Changes<'_>) {
     }
     if let Some(runpath) = &changes.runpath {
         assert_eq!(after.runpath(), Some(&runpath[..]));
+    } else {
+        assert_eq!((after.runpath(), after.rpath()), (before.runpath(), before.rpath()));
     }
     let renamed = |name: &[u8]| {
         let new = changes.replace_needed.iter().find(|(old, _)| old == name);
@@ -149,6 +168,18 @@ fn has_changed(before: &Image<'_>, after: &Image<'_>, changes: &Changes<'_>) {
     let mut needed: Vec<Vec<u8>> = before.needed().map(renamed).collect();
     needed.extend(changes.add_needed.iter().cloned());
     assert_eq!(after.needed().map(<[u8]>::to_vec).collect::<Vec<_>>(), needed);
+    // The name of a library in the tables of versions is that of the library.
+    let of_versions = |image: &Image<'_>, as_renamed: &dyn Fn(&[u8]) -> Vec<u8>| -> Vec<Vec<u8>> {
+        let strings = image.dynamic_strings();
+        let names = image.version_names().names.into_iter();
+        names
+            .map(|it| {
+                let name = crate::symbol::string(strings, u64::from(it.name)).unwrap_or_default();
+                if it.role == Role::Library { as_renamed(name) } else { name.to_vec() }
+            })
+            .collect()
+    };
+    assert_eq!(of_versions(after, &<[u8]>::to_vec), of_versions(before, &renamed));
     if let Some(build_id) = &changes.build_id {
         assert_eq!(after.build_id(), Some(&build_id[..]));
     }
@@ -171,10 +202,17 @@ fn stays(before: &Image<'_>, after: &Image<'_>) {
         image.dynamic_symbols().map(|symbol| (symbol.index, symbol.name.to_vec())).collect()
     };
     assert_eq!(names(before), names(after));
-    let versions = |image: &Image<'_>| -> Vec<Vec<u8>> {
-        image.symbol_versions().iter().map(|(name, _)| name.to_vec()).collect()
-    };
-    assert_eq!(versions(before), versions(after));
+    // What is outside the strings may be inside them when they have grown.
+    let other_names = before.dynamic().iter().filter(|it| {
+        [Tag::AUXILIARY, Tag::FILTER, Tag::CONFIG, Tag::DEPAUDIT, Tag::AUDIT].contains(&it.tag)
+    });
+    for entry in other_names {
+        let name = |image: &Image<'_>| {
+            crate::symbol::string(image.dynamic_strings(), entry.value).map(<[u8]>::to_vec)
+        };
+        assert!(after.dynamic().iter().any(|it| (it.tag, it.value) == (entry.tag, entry.value)));
+        assert!(name(before).is_none() || name(before) == name(after));
+    }
     assert_eq!(before.initializers(), after.initializers());
     assert_eq!(before.tls(), after.tls());
     assert_eq!(before.relro(), after.relro());

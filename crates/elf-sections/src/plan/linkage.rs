@@ -65,9 +65,9 @@ fn name(draft: &mut Draft<'_, '_>, changes: &Changes<'_>) -> Result<(), Error> {
             crate::symbol::string(image.dynamic_strings(), offset) == Some(old.as_slice())
         };
         let needed = image.dynamic().iter().enumerate();
-        let entries: Vec<(usize, u64)> = needed
+        let entries: Vec<(u64, u64)> = needed
             .filter(|(_, entry)| entry.tag == Tag::NEEDED && is_old(entry.value))
-            .map(|(index, entry)| (index, entry.value))
+            .map(|(index, entry)| (index as u64, entry.value))
             .collect();
         let Some(&(_, first)) = entries.first() else {
             return Err(Error::NotNeeded { name: old.escape_ascii().to_string() });
@@ -77,13 +77,16 @@ fn name(draft: &mut Draft<'_, '_>, changes: &Changes<'_>) -> Result<(), Error> {
             .names
             .iter()
             .filter(|it| it.role == Role::Library && is_old(u64::from(it.name)));
-        let fields: Vec<u64> = of_versions.map(|it| it.field).collect();
-        let users = entries.len().saturating_add(fields.len());
+        let fields: Vec<(u64, u64)> =
+            of_versions.map(|it| (it.field, u64::from(it.name))).collect();
+        // The same name may stand at several offsets.
+        let offsets = entries.iter().chain(&fields).map(|(_, offset)| *offset);
+        let users = offsets.filter(|&offset| offset == first).count();
         let value = strings.place(name, Some((first, users)));
         for (index, _) in entries {
-            set(draft, index, Tag::NEEDED, value)?;
+            set(draft, index as usize, Tag::NEEDED, value)?;
         }
-        for field in fields {
+        for (field, _) in fields {
             let offset = image.offset_of(field, 4).ok_or(too_large(value))?;
             let value = u32::try_from(value).map_err(|_| too_large(value))?;
             draft.replace(offset, &image.layout.u32_bytes(value))?;

@@ -1,5 +1,7 @@
 //! New names in the dynamic strings.
 
+use std::ops::Range;
+
 use crate::dynamic::Tag;
 use crate::symbol::string;
 use crate::{Error, Image, Structure};
@@ -11,6 +13,8 @@ pub(super) struct Strings<'data> {
     added: Vec<u8>,
     /// What replaces a string where it is: offset, new bytes up to the old one's end.
     pub(super) replaced: Vec<(usize, Vec<u8>)>,
+    /// Old strings that some field will lead to from now on: from the first byte to behind the zero.
+    given: Vec<Range<usize>>,
     /// Every offset at which some structure has a name, ascending; `None` if not all are known.
     references: Option<Vec<u64>>,
 }
@@ -22,11 +26,12 @@ impl<'data> Strings<'data> {
             return Err(Error::Absent { structure: Structure::DynamicStrings });
         }
         let references = references(image);
-        Ok(Strings { old, added: Vec::new(), replaced: Vec::new(), references })
+        Ok(Strings { old, added: Vec::new(), replaced: Vec::new(), given: Vec::new(), references })
     }
 
     /// The offset of `name`, which is to stand where so far the string at `instead_of` stands.
-    /// `fields` is how many fields of the image lead there, all of which will lead to `name`.
+    /// `fields` is how many fields of the image lead exactly there, all of which will lead to
+    /// `name`.
     pub(super) fn place(&mut self, name: &[u8], instead_of: Option<(u64, usize)>) -> u64 {
         if let Some(found) = self.find(name) {
             return found;
@@ -57,7 +62,8 @@ impl<'data> Strings<'data> {
         Some(all)
     }
 
-    fn find(&self, name: &[u8]) -> Option<u64> {
+    /// A string that is there already; one of the old ones stays as it is from now on.
+    fn find(&mut self, name: &[u8]) -> Option<u64> {
         let is_untouched = |offset: &usize| {
             let end = offset.saturating_add(name.len());
             self.replaced
@@ -66,11 +72,12 @@ impl<'data> Strings<'data> {
         };
         let ended = [name, b"\0"].concat();
         let in_old = memchr::memmem::find_iter(self.old, &ended).find(is_untouched);
-        let in_added = || {
-            let place = memchr::memmem::find(&self.added, &ended)?;
-            self.old.len().checked_add(place)
-        };
-        in_old.or_else(in_added).map(|offset| offset as u64)
+        if let Some(offset) = in_old {
+            self.given.push(offset..offset.saturating_add(ended.len()));
+            return Some(offset as u64);
+        }
+        let place = memchr::memmem::find(&self.added, &ended)?;
+        self.old.len().checked_add(place).map(|offset| offset as u64)
     }
 
     /// Puts `name` in a string's place, if nobody else uses any of its bytes.
@@ -80,12 +87,16 @@ impl<'data> Strings<'data> {
         if name.len() > length || self.replaced.iter().any(|(other, _)| *other == start) {
             return None;
         }
+        let end = start.saturating_add(length);
+        if self.given.iter().any(|given| given.start <= end && start < given.end) {
+            return None;
+        }
         // It may be the end of a longer one.
         let before = self.old.get(..start)?.iter().rposition(|&byte| byte == 0);
         let first = before.map_or(0, |zero| zero.saturating_add(1)) as u64;
         let references = self.references.as_ref()?;
         let from = references.partition_point(|&it| it < first);
-        let until = references.partition_point(|&it| it <= offset.saturating_add(length as u64));
+        let until = references.partition_point(|&it| it <= end as u64);
         let users = references.get(from..until)?;
         if users.len() != fields || users.iter().any(|&user| user != offset) {
             return None;

@@ -8,6 +8,8 @@ mod handmade;
 /// Images in this process: copies that are loaded, and finding them again.
 #[cfg(target_os = "linux")]
 mod loaded;
+/// Several names changed at once.
+mod names;
 /// What the oracle that the fuzzer uses says of every regression, and of random damage.
 mod oracle;
 /// Compilers, linkers and scratch directories.
