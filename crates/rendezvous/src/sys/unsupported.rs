@@ -152,6 +152,14 @@ impl Alarm {
     }
 }
 
+#[cfg(unix)]
+impl std::os::fd::AsFd for crate::Watch {
+    /// Ready to read when [`Watch::next_ready`](crate::Watch::next_ready) may have an event.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self.alarm.never {}
+    }
+}
+
 pub(crate) fn generation() -> Generation {
     Generation::default()
 }
