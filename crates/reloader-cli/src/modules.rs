@@ -109,22 +109,28 @@ impl Modules {
 
     fn watch(&self, pid: u32) -> anyhow::Result<()> {
         let began = Instant::now();
-        let watch = rendezvous::watch(pid)?;
+        let mut watch = rendezvous::watch(pid)?;
         let reporter = Reporter::new(self.json)?;
         for refused in watch.refused() {
             remark(&format!("not granted: {refused}"));
         }
         remark(&format!("process {pid} is watched by {}", how(&watch)));
         let present: Vec<Event> = watch.modules().cloned().map(Event::Added).collect();
-        for event in present.into_iter().map(Ok).chain(watch) {
-            if let Some(news) = News::of(&event?, began.elapsed()) {
-                reporter.report(&news);
+        let mut events = present.into_iter();
+        loop {
+            while let Some(event) = events.next().map(Ok).or_else(|| watch.next_ready()) {
+                let event = event?;
+                if let Some(news) = News::of(&event, began.elapsed()) {
+                    reporter.report(&news);
+                }
+                if event == Event::Exit || !reporter.is_read()? {
+                    return Ok(());
+                }
             }
-            if !reporter.is_read()? {
-                break;
+            if !reporter.wait(&watch)? {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anstyle::Style;
 use anyhow::Context;
 use reloader::Event;
+use rendezvous::Watch;
 use serde::Serialize;
 
 use crate::palette::Palette;
@@ -80,6 +81,17 @@ impl Reporter {
             Destination::Lines(_) => sys::reader_is_gone(io::stdout()),
             Destination::Json(own) => sys::reader_is_gone(own),
         })
+    }
+
+    /// Waits until the watch may have an event; false if the output's reader is gone, which is
+    /// noticed meanwhile.
+    pub fn wait(&self, watch: &Watch) -> anyhow::Result<bool> {
+        match &self.output().to {
+            Destination::Lines(_) => sys::wait_while_read(watch, io::stdout()),
+            Destination::Json(own) => sys::wait_while_read(watch, own),
+        }
+        .context("waiting for what happens next")?;
+        self.is_read()
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {

@@ -1,6 +1,6 @@
 //! What the program asks of the operating system itself.
 //!
-//! Each platform has the same three functions:
+//! Each platform has the same four functions:
 //!
 //! - `on_stop(stopping)`: calls `stopping` on a thread of its own for the first SIGINT or SIGTERM;
 //!   a second one ends the process as if nobody had caught it, so that a guest in an endless loop
@@ -8,13 +8,15 @@
 //! - `take_stdout()`: the standard output for the program alone; what anybody else in the process
 //!   prints goes to the standard error from then on.
 //! - `reader_is_gone(output)`: whether `output` is a pipe that nobody reads any more.
+//! - `wait_while_read(source, output)`: waits until there is something to read in `source`, or
+//!   `output` is a pipe that nobody reads any more; which of them, the caller finds out.
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{on_stop, reader_is_gone, take_stdout};
+pub use unix::{on_stop, reader_is_gone, take_stdout, wait_while_read};
 
 #[cfg(not(unix))]
 mod unsupported;
 #[cfg(not(unix))]
-pub use unsupported::{on_stop, reader_is_gone, take_stdout};
+pub use unsupported::{on_stop, reader_is_gone, take_stdout, wait_while_read};

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -40,4 +41,13 @@ pub fn reader_is_gone(output: impl AsFd) -> bool {
     let mut descriptor = [PollFd::new(&output, PollFlags::empty())];
     matches!(poll(&mut descriptor, Some(&Timespec::default())), Ok(1..))
         && descriptor[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+pub fn wait_while_read(source: impl AsFd, output: impl AsFd) -> io::Result<()> {
+    let mut descriptors =
+        [PollFd::new(&source, PollFlags::IN), PollFd::new(&output, PollFlags::empty())];
+    match poll(&mut descriptors, None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

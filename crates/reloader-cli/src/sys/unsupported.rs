@@ -15,3 +15,7 @@ pub fn take_stdout() -> io::Result<File> {
 pub fn reader_is_gone<T>(_output: T) -> bool {
     false
 }
+
+pub fn wait_while_read<S, T>(_source: S, _output: T) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -142,6 +142,30 @@ fn a_watch_that_is_ended_leaves_the_process_alone() {
 }
 
 #[test]
+fn a_watch_that_nobody_reads_any_more_ends_though_nothing_happens() {
+    for json in [&["--json"][..], &[]] {
+        let mut target = Target::start();
+        let mut watch = program()
+            .args(["modules", &target.pid(), "--watch"])
+            .args(json)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(watch.stdout.take().unwrap());
+        // All that is there is told, and the watch waits.
+        let modules = self::json(&[&target.pid()]).as_array().unwrap().len();
+        for _ in 0..modules {
+            output.read_line(&mut String::new()).unwrap();
+        }
+        drop(output);
+        assert!(watch.wait().unwrap().success());
+        target.is_alive();
+        target.ends_well();
+    }
+}
+
+#[test]
 fn a_core_file_is_listed_as_the_process_was() {
     if Command::new("gcore").arg("--version").output().is_err() {
         assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "gcore is missing");
