@@ -71,6 +71,14 @@ impl<'data> GnuHash<'data> {
         index.checked_add(1)
     }
 
+    /// The size of all parts, as far as they are there.
+    pub(crate) fn size(&self) -> u64 {
+        let count = self.symbol_count().map_or(0, |it| it.saturating_sub(self.symbol_base));
+        let values = u64::from(count).saturating_mul(4).max(self.least_size_of_values());
+        let fixed = self.bloom.len().saturating_add(self.buckets.len()).saturating_add(16) as u64;
+        fixed.saturating_add(values.min(self.values.len() as u64))
+    }
+
     /// The symbols whose names may be `name`, for the caller to compare.
     pub(crate) fn candidates(self, name: &[u8]) -> impl Iterator<Item = u32> + use<'data> {
         let hash = elf::gnu_hash(name);

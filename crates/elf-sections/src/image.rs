@@ -6,6 +6,7 @@ mod notes;
 pub(crate) mod parse;
 mod places;
 mod symbols;
+mod tables;
 mod variables;
 mod versions;
 

@@ -154,6 +154,46 @@ impl Iterator for RelrAddresses<'_> {
     }
 }
 
+/// How many bytes a relocation writes; a word where its kind is not known to be another.
+pub(crate) fn width(machine: Machine, kind: u32, word: u64) -> u64 {
+    let is_of = |kinds: &[elf::RelocationType]| kinds.iter().any(|it| it.0 == kind);
+    match WIDTHS.iter().find(|(of, _, kinds)| *of == machine && is_of(kinds)) {
+        Some((_, width, _)) => *width,
+        None => word,
+    }
+}
+
+/// What linkers leave to the loader in data and is no word.
+const WIDTHS: [(Machine, u64, &[elf::RelocationType]); 14] = [
+    (Machine::X86_64, 1, &[elf::R_X86_64_8, elf::R_X86_64_PC8]),
+    (Machine::X86_64, 2, &[elf::R_X86_64_16, elf::R_X86_64_PC16]),
+    (
+        Machine::X86_64,
+        4,
+        &[
+            elf::R_X86_64_32,
+            elf::R_X86_64_32S,
+            elf::R_X86_64_PC32,
+            elf::R_X86_64_PLT32,
+            elf::R_X86_64_SIZE32,
+            elf::R_X86_64_DTPOFF32,
+            elf::R_X86_64_TPOFF32,
+        ],
+    ),
+    // Where pointers have 32 bits, too.
+    (Machine::X86_64, 8, &[elf::R_X86_64_64, elf::R_X86_64_PC64, elf::R_X86_64_RELATIVE64]),
+    (Machine::X86, 1, &[elf::R_386_8, elf::R_386_PC8]),
+    (Machine::X86, 2, &[elf::R_386_16, elf::R_386_PC16]),
+    (Machine::AARCH64, 2, &[elf::R_AARCH64_ABS16, elf::R_AARCH64_PREL16]),
+    (Machine::AARCH64, 4, &[elf::R_AARCH64_ABS32, elf::R_AARCH64_PREL32]),
+    (Machine::PPC64, 4, &[elf::R_PPC64_ADDR32, elf::R_PPC64_REL32]),
+    (Machine::RISCV, 4, &[elf::R_RISCV_32, elf::R_RISCV_32_PCREL]),
+    (Machine::LOONGARCH, 4, &[elf::R_LARCH_32, elf::R_LARCH_32_PCREL]),
+    (Machine::S390, 1, &[elf::R_390_8]),
+    (Machine::S390, 2, &[elf::R_390_16, elf::R_390_PC16, elf::R_390_PC16DBL]),
+    (Machine::S390, 4, &[elf::R_390_32, elf::R_390_PC32, elf::R_390_PC32DBL]),
+];
+
 /// The numbers that a processor gives to the relocations that mean the same on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kinds {

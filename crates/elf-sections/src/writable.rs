@@ -55,7 +55,8 @@ pub struct Excluded {
 pub enum Reason {
     /// It is not in memory at run time.
     NotMapped,
-    /// It is not meant to be written to: its segment or its section says so.
+    /// It is not meant to be written to: its segment or its section says so, or the dynamic table
+    /// leads to it as one of the tables that the loader only reads.
     ReadOnly,
     /// The template of thread-local variables, from which each thread's own are copied.
     ThreadLocal,

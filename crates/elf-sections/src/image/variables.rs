@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::Image;
 use crate::dynamic::Tag;
-use crate::relocation::kinds;
+use crate::relocation::{kinds, width};
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
-use crate::symbol::SymbolKind;
+use crate::symbol::{Binding, SymbolKind};
 use crate::writable::{Claims, Reason, ThreadLocal, Writable};
 
 impl Image<'_> {
@@ -31,7 +31,7 @@ impl Image<'_> {
     /// [`exclusion_of`](Image::exclusion_of). In a core file every writable segment counts: what
     /// is in it, the images tell that were loaded there.
     ///
-    /// Reads the relocations, and the local symbols if there are any.
+    /// Reads the relocations, and the symbols if there are any.
     pub fn writable(&self) -> Writable {
         self.writable_with_page(4096)
     }
@@ -110,6 +110,7 @@ impl Image<'_> {
                 ranges.extend(self.initializers().array);
                 ranges.extend(self.finalizers().array);
             }
+            Reason::ReadOnly => ranges.extend(self.writable_tables()),
             Reason::Got => {
                 // Its first words belong to the loader, and no relocation tells of them.
                 let reserved = word.saturating_mul(RESERVED_GOT_WORDS);
@@ -161,26 +162,28 @@ impl Image<'_> {
             .filter(|it| !kinds.known || (it.kind != 0 && it.kind != kinds.copy))
             .map(|it| {
                 let is_descriptor = kinds.known && it.kind == kinds.tls_descriptor;
-                let size = word.saturating_mul(if is_descriptor { 2 } else { 1 });
+                let size = match is_descriptor {
+                    true => word.saturating_mul(2),
+                    false => width(self.header.machine, it.kind, word),
+                };
                 it.address..it.address.saturating_add(size)
             })
             .collect()
     }
 
-    /// What the compiler's start files define, found by its symbols. They are local.
+    /// What the compiler's start files define, found by its symbols.
     fn start_files_data(&self) -> Vec<Range<u64>> {
         let word = self.header.class.word_size();
-        let locals = self.sections.iter().find(|section| section.kind == SectionKind::SYMTAB);
-        let locals = locals.map_or(0, |section| section.info as usize);
         self.symbols()
-            .take(locals)
             .filter(|symbol| {
                 let is_data = matches!(symbol.kind, SymbolKind::Object | SymbolKind::NoType);
                 // Objects without a file symbol seem to belong to the file before them.
-                let is_kept = KEPT.iter().any(|start| symbol.name.starts_with(start));
-                let is_of_start_files =
-                    is_kept && symbol.file.is_some_and(|file| START_FILES.contains(&file));
-                is_data && (symbol.name == b"__dso_handle" || is_of_start_files)
+                let is_of_start_files = symbol.binding == Binding::Local
+                    && is_kept(symbol.name)
+                    && symbol.file.is_some_and(|file| START_FILES.contains(&file));
+                // Local only where the linker makes hidden symbols so.
+                let is_handle = symbol.name == b"__dso_handle" && symbol.is_defined();
+                is_data && (is_handle || is_of_start_files)
             })
             .map(|symbol| {
                 let size = if symbol.size == 0 { word } else { symbol.size };
@@ -188,6 +191,15 @@ impl Image<'_> {
             })
             .collect()
     }
+}
+
+/// Whether it is a name of [`KEPT`], as it is or with the number that compilers put behind it.
+fn is_kept(name: &[u8]) -> bool {
+    KEPT.iter().filter_map(|kept| name.strip_prefix(*kept)).any(|rest| match rest {
+        [] => true,
+        [b'.', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    })
 }
 
 /// Why a section holds no variables, `protected` being what the loader makes read-only.
@@ -255,7 +267,7 @@ const BY_SECTION: [Reason; 6] = [
 /// `_DYNAMIC`, and two words for the loader's own.
 const RESERVED_GOT_WORDS: u64 = 3;
 
-/// Whether destructors have run, and what the unwinder was given; each has a number behind it.
+/// Whether destructors have run, and what the unwinder was given.
 const KEPT: [&[u8]; 4] = [b"completed", b"object", b"dtor_idx", b"__initialized"];
 
 /// gcc's and LLVM's.

@@ -14,5 +14,7 @@ mod names;
 mod oracle;
 /// Compilers, linkers and scratch directories.
 mod support;
+/// Variables, and what is writable besides.
+mod variables;
 /// Which images will load, checked against the loader itself.
 mod verdicts;

@@ -64,7 +64,7 @@ fn names_that_others_had_before_are_given_to_the_right_ones() {
                         replace_needed: replace
                             .map(|(old, new)| (old.to_vec(), new.into()))
                             .collect(),
-                        add_needed: added.map(|it| it.into()).into_iter().collect(),
+                        add_needed: added.map(Into::into).into_iter().collect(),
                         ..Changes::default()
                     };
                     let mut changed = bytes.clone();

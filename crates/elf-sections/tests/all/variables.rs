@@ -1,0 +1,128 @@
+//! What is writable and no variable.
+
+use elf_sections::{Changes, Image, Reason, Source, plan_changes};
+
+use crate::support::{Workshop, has};
+
+#[test]
+fn the_start_files_handle_is_no_variable_of_a_program_that_loads_at_one_address() {
+    let workshop = Workshop::new();
+    let source = "int own = 3; int object_count = 4, completed_jobs = 5;\n\
+                  int main(void) { return own + object_count + completed_jobs; }";
+    let mut count = 0;
+    for linker in ["bfd", "gold", "lld", "mold"] {
+        let flag = format!("-fuse-ld={linker}");
+        let command = ["gcc", "-no-pie", "-fno-pie", "-g0", flag.as_str()];
+        let Some(path) = workshop.compile(linker, source, &command) else { continue };
+        let bytes = std::fs::read(path).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        let (index, writable) = (image.symbol_index(), image.writable());
+        for handle in index.named(b"__dso_handle") {
+            assert!(!writable.contains(handle.address), "{linker}");
+            count += 1;
+        }
+        for name in ["own", "object_count", "completed_jobs"] {
+            let variable = index.named(name.as_bytes()).next().unwrap();
+            assert!(writable.contains(variable.address), "{linker} {name}");
+        }
+    }
+    assert!(count > 0 || !has("gcc"));
+}
+
+/// In the file that the compiler's start files are made from, too.
+#[test]
+fn what_only_starts_like_a_name_of_the_start_files_is_a_variable() {
+    let workshop = Workshop::new();
+    let source = "static int object_count, completed_jobs, object;\n\
+                  int *all(int it) { return it ? &object_count : it ? &completed_jobs : &object; }";
+    let source = workshop.write("crtstuff.c", source);
+    let command = ["gcc", "-shared", "-fPIC", "-O0", source.to_str().unwrap()];
+    let Some(path) = workshop.compile("named.so", "", &command) else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let image = Image::parse(&bytes).unwrap();
+    let (index, writable) = (image.symbol_index(), image.writable());
+    for (name, is_kept) in [("object_count", false), ("completed_jobs", false), ("object", true)] {
+        let variable = index.named(name.as_bytes()).next().unwrap();
+        let reason = is_kept.then_some(Reason::LoaderData);
+        assert_eq!(writable.exclusion_at(variable.address), reason, "{name}");
+    }
+}
+
+/// Only this processor's loader has relocations of less than a word in what is built here.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_relocation_takes_as_many_bytes_as_it_writes() {
+    let workshop = Workshop::new();
+    let source = r#"
+        __asm__(".data\n.globl pair, near\n.align 8\n.type pair,@object\n.size pair,8\n"
+                "pair: .long imported - .\nnear: .long 7\n.text\n");
+    "#;
+    // The others refuse to link it.
+    let command = ["gcc", "-shared", "-nostdlib", "-fuse-ld=bfd", "-Wl,-z,notext"];
+    let Some(path) = workshop.compile("near.so", source, &command) else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let image = Image::parse(&bytes).unwrap();
+    let writable = image.writable();
+    // R_X86_64_PC32.
+    let relocation = image.relocations().find(|it| it.kind == 2).unwrap();
+    for byte in 0..4 {
+        let reason = writable.exclusion_at(relocation.address + byte);
+        assert_eq!(reason, Some(Reason::RelocatedWord));
+        assert!(writable.contains(relocation.address + 4 + byte));
+    }
+}
+
+#[test]
+fn tables_that_were_moved_to_writable_memory_are_no_variables() {
+    let workshop = Workshop::new();
+    let mut count = 0;
+    for linker in ["bfd", "gold", "lld", "mold"] {
+        let flag = format!("-fuse-ld={linker}");
+        let Some(bytes) = workshop.guest(linker, &["gcc", &flag]) else { continue };
+        let image = Image::parse(&bytes).unwrap();
+        let before = image.writable();
+        let changes = Changes {
+            add_needed: (0..40).map(|it| format!("libadded{it}.so").into_bytes()).collect(),
+            ..Changes::default()
+        };
+        let mut changed = bytes.clone();
+        plan_changes(&image, &changes).unwrap().apply_to_vec(&mut changed).unwrap();
+        // No section headers: e_shoff, e_shnum and e_shstrndx of a 64-bit file.
+        if cfg!(target_pointer_width = "64") {
+            changed[40..48].fill(0);
+            changed[60..64].fill(0);
+        }
+        let image = Image::parse(&changed).unwrap();
+        assert!(image.sections().is_empty() || cfg!(not(target_pointer_width = "64")));
+        let after = image.writable();
+        let end =
+            before.variables.last().unwrap().end.max(before.excluded.last().unwrap().range.end);
+        let end = end.next_multiple_of(0x1000);
+        let added: Vec<_> = after.variables.iter().filter(|it| it.start >= end).collect();
+        assert!(added.iter().all(|it| it.end - it.start < 16), "{linker} {added:x?}");
+        assert!(after.excluded.iter().any(|it| it.range.start >= end), "{linker}");
+        assert_eq!(Source::new(&changed[..]).unwrap().image().unwrap().writable(), after);
+        count += 1;
+    }
+    assert!(count > 0 || !has("gcc"));
+}
+
+/// One segment for everything, as some linker scripts have it.
+#[test]
+fn tables_of_an_image_of_one_segment_are_no_variables() {
+    let workshop = Workshop::new();
+    for style in ["sysv", "gnu"] {
+        let hash = format!("-Wl,--hash-style={style}");
+        let Some(mut bytes) = workshop.guest(style, &["gcc", "-Wl,-N", &hash]) else { return };
+        if cfg!(target_pointer_width = "64") {
+            bytes[40..48].fill(0);
+            bytes[60..64].fill(0);
+        }
+        let image = Image::parse(&bytes).unwrap();
+        let writable = image.writable();
+        for tag in [4, 5, 6, 7, 23, 0x6fff_fef5_i64, 0x6fff_fff0] {
+            let Some(address) = image.dynamic_value(elf_sections::Tag(tag)) else { continue };
+            assert!(!writable.contains(address), "{style} {tag:#x} at {address:#x}");
+        }
+    }
+}
