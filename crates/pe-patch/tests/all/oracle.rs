@@ -36,7 +36,9 @@ fn every_prefix_keeps_every_promise_and_is_incomplete_while_headers_are_missing(
     }
 }
 
-/// Bytes far from any other than zero are padding, which only reading looks at.
+/// Of the 255 other values of every byte two are tried: all its bits turned over, and one of them,
+/// which goes by its place. Bytes far from any other than zero are padding; they are planned with
+/// for the first of the two values alone, and read with both.
 #[test]
 fn every_single_changed_byte_of_the_fixtures_keeps_every_promise() {
     for (name, mut bytes) in fixtures() {
@@ -45,13 +47,13 @@ fn every_single_changed_byte_of_the_fixtures_keeps_every_promise() {
             let old = bytes[index];
             let around = index.saturating_sub(32)..(index + 32).min(bytes.len());
             let is_padding = bytes[around].iter().all(|&byte| byte == 0);
-            let values: &[u8] = if old == 0 { &[0xff] } else { &[0, old ^ 1] };
-            for &new in values {
-                bytes[index] = new;
-                pe_parse(&bytes);
-                if !is_padding {
-                    pe_patch(&bytes);
-                }
+            bytes[index] = !old;
+            pe_parse(&bytes);
+            pe_patch(&bytes);
+            bytes[index] = old ^ (1 << (index % 8));
+            pe_parse(&bytes);
+            if !is_padding {
+                pe_patch(&bytes);
             }
             bytes[index] = old;
         }
