@@ -125,6 +125,13 @@ pub enum Error {
         /// How many there is room for.
         room: u64,
     },
+    /// The image relocates itself: a program that is linked statically and may be loaded anywhere,
+    /// or a loader. It would not start any more after the change.
+    #[error("the image relocates itself, and would not start with another {structure}")]
+    SelfRelocating {
+        /// What was to change.
+        structure: Structure,
+    },
     /// The image is whole and does not have a table that the request needs.
     #[error("the image has no {structure}")]
     Absent {
@@ -193,6 +200,8 @@ pub enum Structure {
     UnwindHeader,
     /// The note of the build ID.
     BuildId,
+    /// Where the loader looks for libraries, `DT_RUNPATH`.
+    RunPath,
 }
 
 impl fmt::Display for Structure {
@@ -222,6 +231,7 @@ impl fmt::Display for Structure {
             Structure::EntryCode => "entry code",
             Structure::UnwindHeader => "unwinding header",
             Structure::BuildId => "build ID",
+            Structure::RunPath => "run path",
         })
     }
 }

@@ -61,8 +61,8 @@ pub struct Changes<'a> {
 ///   is. One that fits where the old one is replaces it, if no symbol, version or other entry
 ///   shares those bytes. Otherwise the dynamic strings are copied, with the new ones behind them,
 ///   to where there is room, and the old ones stay unused.
-/// - A new entry of the dynamic table takes a spare one, or that of `DT_RELACOUNT`, which only
-///   makes a loader faster; else the table is copied as well.
+/// - A new entry of the dynamic table takes a spare one, or that of `DT_RELACOUNT`, without
+///   which the loader relocates the image as well, more slowly; else the table is copied as well.
 /// - Room is at first the rest of the last page of a read-only segment, if the file has nothing
 ///   there: it is mapped anyway, and only the segment's sizes change. Otherwise a segment is
 ///   added at the end of the file, above all others in memory. Its program header takes the place
@@ -74,8 +74,14 @@ pub struct Changes<'a> {
 /// - Before 5.18 Linux told a program that its headers are at `e_phoff` behind the first segment's
 ///   start. So that they are, a program whose headers are copied gets the new segment at the same
 ///   distance in the file as in memory, which may leave a hole before it.
+/// - An image that relocates itself, a loader or a program that is linked statically and may be
+///   loaded anywhere, finds its tables without being told: it gets no run path, and neither its
+///   program headers nor its dynamic table move.
 /// - Sections that are in no segment grow at the end of the file, with the section headers if one
 ///   is added.
+///
+/// Strip before changing, not after: GNU `strip` and `eu-strip` lay the file out anew, and destroy
+/// an image of which a table has moved.
 ///
 /// Bytes that were appended to an image and are found by their distance from its end (archives
 /// that extract themselves) are not found any more where the file grows.
@@ -85,7 +91,8 @@ pub struct Changes<'a> {
 /// [`Error::Absent`] where the image lacks what is to be changed, or the table that a name would
 /// go into; [`Error::NotNeeded`] for a library to be renamed that is not there;
 /// [`Error::ZeroInName`]; [`Error::NoRoom`] where nothing can grow: a build ID of another length,
-/// no address left for a segment, or a hole of more than 16 MiB. [`Error::Short`] and
+/// no address left for a segment, or a hole of more than 16 MiB; [`Error::SelfRelocating`] for what
+/// an image that relocates itself would not start with. [`Error::Short`] and
 /// [`Error::Malformed`] where the image is not what its headers say.
 pub fn plan_changes(image: &Image<'_>, changes: &Changes<'_>) -> Result<Plan, Error> {
     let names = changes.soname.iter().chain(&changes.runpath).chain(&changes.add_needed);

@@ -6,7 +6,9 @@ use object::elf;
 
 use super::Image;
 use crate::dynamic::{Routines, Tag};
+use crate::header::Kind;
 use crate::relocation::{Format, Relocations, Table, kinds};
+use crate::segment::SegmentKind;
 use crate::symbol::string;
 
 impl<'data> Image<'data> {
@@ -49,6 +51,20 @@ impl<'data> Image<'data> {
     /// Whether the image is a program that only looks like a shared object (`DF_1_PIE`).
     pub fn is_pie(&self) -> bool {
         self.flags_1() & elf::DF_1_PIE.0 != 0
+    }
+
+    /// Whether the image is started without a loader and relocates itself, as loaders and programs
+    /// do that are linked statically and may be loaded anywhere.
+    ///
+    /// Some linkers give libraries an entry as well, the start of their code; most of those need
+    /// others.
+    pub(crate) fn relocates_itself(&self) -> bool {
+        let entry = self.header.entry;
+        let is_start_of_code = || self.sections_named(".text").any(|it| it.address == entry);
+        self.header.kind == Kind::SharedObject
+            && entry != 0
+            && self.segment(SegmentKind::INTERP).is_none()
+            && (self.is_pie() || (self.dynamic_value(Tag::NEEDED).is_none() && !is_start_of_code()))
     }
 
     /// What the loader calls after it has relocated the image.

@@ -20,6 +20,9 @@ pub(super) fn change(draft: &mut Draft<'_, '_>, changes: &Changes<'_>) -> Result
     if draft.image.dynamic().is_empty() {
         return Err(Error::Absent { structure: Structure::DynamicTable });
     }
+    if changes.runpath.is_some() && draft.image.relocates_itself() {
+        return Err(Error::SelfRelocating { structure: Structure::RunPath });
+    }
     if changes.allow_unload {
         allow_unload(draft)?;
     }
@@ -108,6 +111,10 @@ fn put(
     let grown = strings.grown();
     let mut moves_dynamic = false;
     if !add_entries(draft, &new)? {
+        if image.relocates_itself() {
+            // Its code knows where the table is.
+            return Err(Error::SelfRelocating { structure: Structure::DynamicTable });
+        }
         if image.header().machine == Machine::MIPS {
             // The loader is led to the debugger's structure by a distance from the table.
             let structure = Structure::DynamicTable;
@@ -148,6 +155,8 @@ fn add_entries(draft: &mut Draft<'_, '_>, new: &[(Tag, u64)]) -> Result<bool, Er
     let dispensable = draft.image.dynamic().iter().enumerate();
     let dispensable = dispensable
         .filter(|(_, entry)| matches!(entry.tag, Tag::RELACOUNT | Tag::RELCOUNT))
+        // A loader that relocates itself relies on it.
+        .filter(|_| !draft.image.relocates_itself())
         .map(|(index, _)| index);
     let mut places: Vec<usize> = spare.chain(dispensable).take(new.len()).collect();
     places.sort_unstable();

@@ -80,6 +80,9 @@ fn add_segment(draft: &mut Draft<'_, '_>, wanted: Wanted) -> Result<(), Error> {
     let reusable = reusable(image);
     let moves_headers = reusable.is_none();
     let count = draft.segments.count();
+    if moves_headers && image.relocates_itself() {
+        return Err(Error::SelfRelocating { structure: Structure::ProgramHeaders });
+    }
     if moves_headers && count.saturating_add(1) >= PN_XNUM {
         let (wanted, room) = (count as u64, PN_XNUM as u64);
         return Err(Error::NoRoom { structure: Structure::ProgramHeaders, wanted, room });

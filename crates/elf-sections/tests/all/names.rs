@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use elf_sections::oracle::elf_plan;
-use elf_sections::{Changes, Image, plan_changes};
+use elf_sections::{Changes, Error, Image, Structure, plan_changes};
 
 use crate::support::{Workshop, has};
 
@@ -89,4 +89,46 @@ fn names_that_others_had_before_are_given_to_the_right_ones() {
             elf_plan(&bytes);
         }
     }
+}
+
+/// glibc asserts that a program that relocates itself has no run path, and such a program looks for
+/// its tables where it was linked to.
+#[test]
+fn what_a_program_that_relocates_itself_would_not_start_with_is_refused() {
+    let workshop = Workshop::new();
+    let source = "#include <stdio.h>\nint main(void) { return puts(\"started\") < 0; }";
+    let command = ["gcc", "-static-pie", "-fPIE", "-Wl,-z,separate-code"];
+    let Some(path) = workshop.compile("static", source, &command) else { return };
+    let bytes = std::fs::read(&path).unwrap();
+    let image = Image::parse(&bytes).unwrap();
+    let runpath = Changes { runpath: Some(b"/lib".to_vec()), ..Changes::default() };
+    let structure = Structure::RunPath;
+    assert_eq!(plan_changes(&image, &runpath).err(), Some(Error::SelfRelocating { structure }));
+
+    // Whatever else is planned, the program starts.
+    let mut results = Vec::new();
+    for length in [1, 100, 10_000] {
+        for (names, added) in [(1, 0), (0, 1), (0, 60)] {
+            let name = vec![b'n'; length];
+            let changes = Changes {
+                soname: (names == 1).then(|| name.clone()),
+                add_needed: vec![name; added],
+                ..Changes::default()
+            };
+            let mut changed = bytes.clone();
+            match plan_changes(&image, &changes) {
+                Ok(plan) => plan.apply_to_vec(&mut changed).unwrap(),
+                Err(Error::SelfRelocating { .. }) => {
+                    results.push(false);
+                    continue;
+                }
+                Err(error) => unreachable!("{error}"),
+            }
+            std::fs::write(&path, changed).unwrap();
+            let output = std::process::Command::new(&path).output().unwrap();
+            assert_eq!(output.stdout, b"started\n", "{length} {names} {added} {}", output.status);
+            results.push(true);
+        }
+    }
+    assert!(results.contains(&false), "{results:?}");
 }
