@@ -15,7 +15,7 @@ use patch_plan::Plan;
 use super::changed::{Change, Changed};
 use super::identity::digits;
 use crate::destination::hexadecimal;
-use crate::format::with_cure;
+use crate::format::{open, with_cure};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Changes of ELF images")]
@@ -114,7 +114,7 @@ impl ElfChanges {
 fn checksum_of(path: &Path) -> anyhow::Result<(Vec<u8>, u32)> {
     let named = || path.display().to_string();
     let name = path.file_name().with_context(|| format!("{}: no file name", named()))?;
-    let mut file = File::open(path).with_context(named)?;
+    let mut file = open(path)?;
     let mut part = vec![0; 1 << 16];
     let mut checksum = 0;
     loop {

@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use clap::Args;
 use macho_sections::{
-    Container, Error, Image, Resigned, ResignedDirectory, RpathChange, plan_install_name,
-    plan_rpath, plan_uuid,
+    Container, Error, Image, Resigned, ResignedDirectory, RpathChange, Structure,
+    plan_install_name, plan_rpath, plan_uuid,
 };
 use patch_plan::Plan;
 
@@ -143,8 +143,8 @@ impl Draft<'_> {
         let cpu = image.header().cpu.to_string();
         let name = Some(cpu.clone()).filter(|_| !container.slices().is_empty());
         let (change, resigned) = step.plan(&image, name.clone()).map_err(|error| match &name {
-            Some(name) => cured(error).context(format!("the {name} image")),
-            None => cured(error),
+            Some(name) => cured(error, &image).context(format!("the {name} image")),
+            None => cured(error, &image),
         })?;
         let Resigned { plan, directories } = resigned;
         for directory in directories {
@@ -214,8 +214,15 @@ impl Step<'_> {
 }
 
 /// The error with what can be done about it.
-fn cured(error: Error) -> anyhow::Error {
+fn cured(error: Error, image: &Image<'_>) -> anyhow::Error {
     match &error {
+        Error::Absent { structure: Structure::Rpath } => {
+            let rpaths: Vec<_> = image.rpaths().map(String::from_utf8_lossy).collect();
+            match rpaths.is_empty() {
+                true => error.into(),
+                false => anyhow!("the image has no such run path; it has {}", rpaths.join(", ")),
+            }
+        }
         Error::NoRoom { .. } => {
             anyhow!("{error}; a shorter name may fit, or link with -headerpad_max_install_names")
         }

@@ -64,6 +64,11 @@ fn a_pipe_is_not_waited_for_and_a_device_is_not_read() {
             assert!(end.failure(1).contains("a pipe or a device"), "{subcommand}: {}", end.error);
         }
     }
+    desk.write("guest.so", elf::image());
+    for file in ["./pipe", "/dev/zero"] {
+        let end = desk.run(["patch", "--in-place", "--debuglink", file, "guest.so"]);
+        assert!(end.failure(1).contains("a pipe or a device"), "{}", end.error);
+    }
 }
 
 #[test]

@@ -172,7 +172,14 @@ fn run_paths_are_replaced_and_removed() {
     assert_eq!(patch(&["--replace-rpath", "/a", "/c", "--remove-rpath=/b"]).code, Some(0));
     assert_eq!(rpaths(name), ["/c"]);
     let error = patch(&["--remove-rpath=/b"]);
+    let words = "the image has no such run path; it has /c";
+    assert!(error.failure(1).contains(words), "{}", error.error);
+    let error = patch(&["--replace-rpath", "nope", "/d"]);
+    assert!(error.failure(1).contains(words), "{}", error.error);
+    assert_eq!(patch(&["--remove-rpath=/c"]).code, Some(0));
+    let error = patch(&["--remove-rpath=/c"]);
     assert!(error.failure(1).contains("the image has no run path"), "{}", error.error);
+    assert_eq!(patch(&["--rpath=/c"]).code, Some(0));
     let long = format!("--rpath=/{}", "a".repeat(100_000));
     let error = patch(&[&long]);
     assert!(error.failure(1).contains("a shorter name may fit"), "{}", error.error);
