@@ -263,6 +263,124 @@ fn threads_and_children_of_a_watched_target_run_and_none_is_missed() {
     }
 }
 
+/// What the target of a test is made of besides what all are.
+fn program_that(source: &str) -> Option<std::path::PathBuf> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("extra.h");
+    fs::write(&path, source).unwrap();
+    Work::program().flag(&format!("-DEXTRA=\"{}\"", path.display())).make()
+}
+
+/// A target that never ends what it does: the last of its lines says what went wrong.
+const RESTLESS: &str = r#"
+#include <dlfcn.h>
+#include <sys/wait.h>
+static const char *library;
+static void *load(void *none) {
+    for (;;) { void *handle = dlopen(library, RTLD_NOW); if (handle) dlclose(handle); }
+    return none;
+}
+static void *becomes(void *none) {
+    usleep(1500);
+    execl("/proc/self/exe", "exec", library, (char *)0);
+    return none;
+}
+static void *nothing(void *none) { return none; }
+__attribute__((constructor)) static void restless(int count, char **arguments) {
+    if (count != 2) return;
+    library = arguments[1];
+    pthread_t thread;
+    if (!strcmp(arguments[0], "exec")) {
+        pthread_create(&thread, 0, load, 0);
+        pthread_create(&thread, 0, becomes, 0);
+        for (;;) pause();
+    }
+    if (!strcmp(arguments[0], "threads")) for (;;) {
+        if (pthread_create(&thread, 0, nothing, 0)) _exit(5);
+        pthread_join(thread, 0);
+    }
+    if (!strcmp(arguments[0], "fork")) for (;;) {
+        pid_t child = fork();
+        if (!child) { usleep(300); _exit(dlopen(library, RTLD_NOW) ? 0 : 1); }
+        int status = 0;
+        while (waitpid(child, &status, 0) == -1 && errno == EINTR) {}
+        if (status) _exit(4);
+    }
+}
+"#;
+
+/// Watches a target that never rests, again and again, each time for a little longer.
+fn a_restless_target_lives(kind: &str, rounds: u32) {
+    let (Some(program), Some(library)) = (program_that(RESTLESS), Work::library("a").make()) else {
+        return;
+    };
+    for means in Means::ALL.into_iter().filter(|means| means.is_exact()) {
+        let mut command = Command::new(&program);
+        std::os::unix::process::CommandExt::arg0(&mut command, kind);
+        let mut target = Target::of_started(command.arg(&library));
+        let options = WatchOptions { means: vec![means], ..WatchOptions::default() };
+        let mut watched = 0;
+        for round in 0..rounds {
+            // One that is between two programs cannot be read, or not be attached to.
+            let watch = Watch::with(target.pid(), &options);
+            assert!(kind == "exec" || watch.is_ok(), "{means}, {kind}: {watch:?}");
+            if let Ok(mut watch) = watch {
+                watched += 1;
+                let until = Instant::now() + Duration::from_micros(u64::from(round * 37 % 2000));
+                while Instant::now() < until {
+                    if let Some(event) = watch.next_ready() {
+                        assert_ne!(event.ok(), Some(rendezvous::Event::Exit), "{means}, {kind}");
+                    }
+                }
+            }
+            assert_eq!(target.end(), None, "{means}, {kind}");
+        }
+        assert!(watched > 0, "{means}, {kind}: never watched");
+        until("the end of the tracing", || tracer(&target) == 0);
+    }
+}
+
+#[test]
+fn a_target_whose_other_threads_run_other_programs_outlives_any_number_of_watches() {
+    a_restless_target_lives("exec", 150);
+}
+
+#[test]
+fn a_child_that_is_forked_while_a_watch_ends_has_the_text_that_it_should() {
+    a_restless_target_lives("fork", 300);
+}
+
+#[test]
+fn a_target_that_starts_threads_all_the_time_can_be_attached_to() {
+    a_restless_target_lives("threads", 150);
+}
+
+#[test]
+fn a_watcher_that_is_stopped_holds_the_target_up_once() {
+    let test = "harm::a_watcher_that_is_stopped_holds_the_target_up_once";
+    let (Some(program), Some(library)) = (Work::program().make(), Work::library("a").make()) else {
+        return;
+    };
+    if alone(test).is_none() {
+        return be_a_watcher();
+    }
+    for means in Means::ALL.into_iter().filter(|means| means.is_exact()) {
+        let mut target = Target::start(&program);
+        let text = function(&target);
+        let mut watcher = watcher(test, means, &target, "SIGKILL");
+        // SAFETY: the child has not been waited for, so that its number is its own.
+        let signal = |signal| unsafe { libc::kill(watcher.id() as i32, signal) };
+        signal(libc::SIGSTOP);
+        // 1,600 calls, each of which would take a second, and more than a socket has room for.
+        assert_eq!(target.ask(&format!("churn {}", library.display())), "churned", "{means}");
+        signal(libc::SIGCONT);
+        assert_eq!(target.ask(&format!("churn {}", library.display())), "churned", "{means}");
+        signal(libc::SIGKILL);
+        watcher.wait().unwrap();
+        is_unharmed(target, &text, means);
+    }
+}
+
 #[test]
 fn a_process_that_somebody_traces_is_watched_by_other_means() {
     let Some(program) = Work::program().make() else { return };

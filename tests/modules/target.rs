@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A process that does what it is told.
 pub struct Target {
@@ -43,6 +43,11 @@ impl Target {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it has ended, if it has.
+    pub fn end(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// The answer to a command.

@@ -10,19 +10,17 @@ use libc::{c_int, pid_t};
 
 use super::ptrace::Breakpoint;
 use super::ptrace_message::Message;
-use super::ptrace_own::{Heard, SOCKET, WATCHER, hear, now, say, settle};
+use super::ptrace_own::{Heard, SOCKET, WATCHER, hear, now, reaping, say, settle};
 use super::ptrace_registers::{
-    Passed, TRAP, Text, is_behind_trap, is_of_register, pass, set_register,
+    Passed, TRAP, Text, errno, is_behind_trap, is_of_register, pass, set_register,
 };
-use super::ptrace_target::{
-    Memory, each_thread, has_ended, is_thread_of, is_trap_pending, request, shares_memory,
-};
+use super::ptrace_target::{Memory, has_ended, is_thread_of, is_trap_pending, request};
 
 /// A thread of the target.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Thread {
     /// 0: none.
-    id: pid_t,
+    pub(super) id: pid_t,
     state: State,
     /// The address that it stops at.
     armed: u64,
@@ -68,86 +66,55 @@ pub(super) fn keep(
         memory: Memory::NONE,
         is_acknowledged: true,
         is_leaving: false,
+        is_another_program: false,
+        is_late: false,
+        unsaid: 0,
     };
-    keeper.attach();
+    reaping(target, || keeper.attach());
     keeper.serve(signals);
     // SAFETY: as above; the descriptors go with the process.
     unsafe { libc::_exit(0) }
 }
 
-struct Keeper<'a> {
-    target: pid_t,
-    breakpoint: Breakpoint,
+pub(super) struct Keeper<'a> {
+    pub(super) target: pid_t,
+    pub(super) breakpoint: Breakpoint,
     /// Those up to `used` may hold one.
     threads: &'a mut [Thread],
-    used: usize,
+    pub(super) used: usize,
     /// Where threads are to stop; 0: nowhere.
-    address: u64,
+    pub(super) address: u64,
     /// The bytes that are there without a breakpoint.
-    text: Text,
-    memory: Memory,
+    pub(super) text: Text,
+    pub(super) memory: Memory,
     /// Whether the watcher knows that every thread is armed.
     is_acknowledged: bool,
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
+    /// Whether the target runs another program than the watcher may have in mind.
+    is_another_program: bool,
+    /// Whether the watcher did not answer in time; until it does, no thread waits for it.
+    is_late: bool,
+    /// What the watcher still has to be told, once there is room for it; 0: nothing.
+    unsaid: u64,
 }
 
 impl Keeper<'_> {
-    /// Attaches to every thread; none is stopped by that.
-    fn attach(&mut self) {
-        loop {
-            let mut is_new = false;
-            let mut failure = 0;
-            let target = self.target;
-            each_thread(target, &mut |id| {
-                if self.known().iter().any(|it| it.id == id) {
-                    return;
-                }
-                match request(libc::PTRACE_SEIZE, id, self.options()) {
-                    Ok(()) if self.add(id) => is_new = true,
-                    Ok(()) => failure = libc::E2BIG,
-                    Err(libc::ESRCH) => {}
-                    // A leader that has ended before its threads cannot be attached to.
-                    Err(_) if has_ended(target, id) => {}
-                    Err(error) => failure = error,
-                }
-            });
-            if failure != 0 {
-                return self.refuse(failure);
-            }
-            if !is_new {
-                break;
-            }
-        }
-        if self.known().iter().all(|it| it.id == 0) {
-            return self.refuse(libc::ESRCH);
-        }
-        self.memory = Memory::of(self.target);
-        say(Message::ATTACHED, 0);
-    }
-
-    fn options(&self) -> usize {
-        let always = libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
-        let options = match self.breakpoint {
-            // A child process has no debug register armed.
-            Breakpoint::Register => always,
-            // It has a copy of the text.
-            Breakpoint::Instruction => always | libc::PTRACE_O_TRACEFORK,
-        };
-        options as usize
-    }
-
     /// Until nothing is left to keep.
     fn serve(&mut self, signals: c_int) {
+        self.reap(signals);
         while self.known().iter().any(|it| it.id != 0) {
             let interest = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
             // Once it is known that the watcher is gone, its descriptors would be ready for ever.
             let asked = if self.is_leaving { -1 } else { 0 };
             let mut ready =
                 [interest(SOCKET | asked), interest(WATCHER | asked), interest(signals)];
+            ready[0].events |= if self.owes() { libc::POLLOUT } else { 0 };
             // SAFETY: three entries, as many as are said.
             unsafe { libc::poll(ready.as_mut_ptr(), 3, self.patience()) };
             let [socket, watcher, _] = ready;
-            if socket.revents != 0 {
+            if socket.revents & !libc::POLLOUT != 0 {
+                // An address is one of the program that ran when it was sent.
+                self.reap(signals);
                 self.listen();
             }
             if watcher.revents != 0 {
@@ -156,6 +123,10 @@ impl Keeper<'_> {
             self.reap(signals);
             self.lose_patience();
             self.acknowledge();
+            self.say_the_rest();
+            if self.is_leaving {
+                self.forget();
+            }
         }
     }
 
@@ -167,6 +138,7 @@ impl Keeper<'_> {
                 Heard::TheEnd => return self.leave(),
                 Heard::Message(it) if it.kind == Message::ARM => self.arm(it.value, it.text),
                 Heard::Message(it) if it.kind == Message::GO => {
+                    self.is_late = false;
                     self.go_on(|thread| thread.id as u64 == it.value);
                 }
                 Heard::Message(_) => {}
@@ -184,6 +156,11 @@ impl Keeper<'_> {
             let mut status = 0;
             // SAFETY: the kernel writes the status into a local.
             let id = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::WNOHANG) };
+            if id == -1 && errno() == libc::ECHILD {
+                // Nothing is left: it may be another program, run by a thread that was not traced.
+                self.restore_text();
+                self.used = 0;
+            }
             if id <= 0 {
                 return;
             }
@@ -205,10 +182,7 @@ impl Keeper<'_> {
                 return self.release_child(id);
             }
             if !self.add(id) {
-                // One too many to keep track of: it runs without being watched.
-                let _ = set_register(id, 0);
-                let _ = request(libc::PTRACE_DETACH, id, 0);
-                return;
+                return self.one_too_many(id);
             }
         }
         match event {
@@ -223,6 +197,10 @@ impl Keeper<'_> {
             libc::PTRACE_EVENT_STOP => {
                 let is_group_stop = signal != libc::SIGTRAP;
                 self.resume(id, 0, is_group_stop);
+            }
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                self.expect_child(id);
+                self.resume(id, 0, false);
             }
             _ => self.resume(id, 0, false),
         }
@@ -245,11 +223,40 @@ impl Keeper<'_> {
             self.resume(id, 0, false);
             return true;
         }
+        let is_said = self.tell(Message::HIT, id);
         if let Some(thread) = self.thread(id) {
             thread.state = State::Held(now() + PATIENCE, must_step);
         }
-        say(Message::HIT, id as u64);
+        if !is_said {
+            self.go_on(|it| it.id == id);
+        }
         true
+    }
+
+    /// Whether it was told that a thread waits; nobody may be there to hear it.
+    fn tell(&mut self, kind: u64, id: pid_t) -> bool {
+        if !self.is_late && say(kind, id as u64) {
+            return true;
+        }
+        self.owe(if kind == Message::EXEC { kind } else { Message::LATE });
+        false
+    }
+
+    fn owe(&mut self, kind: u64) {
+        if self.unsaid != Message::EXEC {
+            self.unsaid = kind;
+        }
+    }
+
+    /// What there was no room for, or nobody to hear it.
+    fn say_the_rest(&mut self) {
+        if self.owes() && say(self.unsaid, self.target as u64) {
+            self.unsaid = 0;
+        }
+    }
+
+    fn owes(&self) -> bool {
+        self.unsaid != 0 && !self.is_late
     }
 
     fn exec(&mut self, id: pid_t) {
@@ -258,26 +265,35 @@ impl Keeper<'_> {
         self.add(id);
         self.address = 0;
         self.is_acknowledged = true;
+        self.is_another_program = true;
         self.memory = Memory::of(self.target);
-        if self.is_leaving {
+        if self.is_leaving || !self.tell(Message::EXEC, id) {
             return self.resume(id, 0, false);
         }
         if let Some(thread) = self.thread(id) {
             thread.state = State::Held(now() + PATIENCE, false);
         }
-        say(Message::EXEC, id as u64);
     }
 
     /// Stops at another address.
     fn arm(&mut self, address: u64, text: Text) {
-        if self.breakpoint == Breakpoint::Instruction {
-            self.restore_text();
+        self.is_late = false;
+        self.restore_text();
+        self.address = 0;
+        self.is_acknowledged = false;
+        if self.breakpoint == Breakpoint::Instruction && !self.memory.is_at(address, &text) {
+            if !self.is_another_program {
+                self.refuse(libc::EIO);
+                self.leave();
+            }
+            // Of the program before; the watcher has been told of the new one.
+            return;
         }
+        self.is_another_program = false;
         self.address = address;
         self.text = text;
-        self.is_acknowledged = false;
         if self.breakpoint == Breakpoint::Instruction {
-            let is_set = self.memory.write(address, TRAP);
+            let is_set = self.has_every_thread() && self.memory.write(address, TRAP);
             self.known_mut().iter_mut().for_each(|it| it.armed = address);
             if !is_set {
                 self.refuse(libc::EIO);
@@ -322,7 +338,9 @@ impl Keeper<'_> {
         let is_armed = |it: &Thread| it.id == 0 || it.armed == address || has_ended(target, it.id);
         if !self.is_acknowledged && self.known().iter().all(is_armed) {
             self.is_acknowledged = true;
-            say(Message::ARMED, address);
+            if !say(Message::ARMED, address) {
+                self.owe(Message::LATE);
+            }
         }
     }
 
@@ -381,15 +399,13 @@ impl Keeper<'_> {
     }
 
     /// Begins to leave: every thread is let go as soon as it has been stopped.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if self.is_leaving {
             return;
         }
         self.is_leaving = true;
         self.is_acknowledged = true;
-        if self.breakpoint == Breakpoint::Instruction {
-            self.restore_text();
-        }
+        self.restore_text();
         self.go_on(|_| true);
         let target = self.target;
         for thread in self.known_mut() {
@@ -418,30 +434,18 @@ impl Keeper<'_> {
         self.remove(id);
     }
 
-    /// Lets go of a child process, which has the text of its parent.
-    fn release_child(&self, id: pid_t) {
-        if self.breakpoint == Breakpoint::Instruction
-            && self.address != 0
-            && !shares_memory(self.target, id)
-        {
-            let (text, _) = self.text.split_at(TRAP.len());
-            Memory::of(id).write(self.address, text);
-        }
-        let _ = request(libc::PTRACE_DETACH, id, 0);
-    }
-
     fn restore_text(&mut self) {
-        if self.address != 0 {
+        if self.address != 0 && self.breakpoint == Breakpoint::Instruction {
             let (text, _) = self.text.split_at(TRAP.len());
             self.memory.write(self.address, text);
         }
     }
 
-    fn refuse(&self, error: c_int) {
+    pub(super) fn refuse(&self, error: c_int) {
         say(Message::REFUSED, error as u64);
     }
 
-    fn add(&mut self, id: pid_t) -> bool {
+    pub(super) fn add(&mut self, id: pid_t) -> bool {
         let free = self.known().iter().position(|it| it.id == 0).unwrap_or(self.used);
         let Some(place) = self.threads.get_mut(free) else { return false };
         *place = Thread { id, ..Thread::default() };
@@ -453,11 +457,11 @@ impl Keeper<'_> {
         self.known_mut().iter_mut().find(|it| it.id == id)
     }
 
-    fn known(&self) -> &[Thread] {
+    pub(super) fn known(&self) -> &[Thread] {
         self.threads.get(..self.used).unwrap_or_default()
     }
 
-    fn known_mut(&mut self) -> &mut [Thread] {
+    pub(super) fn known_mut(&mut self) -> &mut [Thread] {
         self.threads.get_mut(..self.used).unwrap_or_default()
     }
 
@@ -473,7 +477,9 @@ impl Keeper<'_> {
             State::Held(until, _) => Some(until),
             _ => None,
         });
-        until.min().map_or(-1, |until| (until - now()).clamp(0, PATIENCE) as c_int)
+        // Nothing tells that a thread that was let go already has taken another one's place.
+        let never = if self.is_leaving { 20 } else { -1 };
+        until.min().map_or(never, |until| (until - now()).clamp(0, PATIENCE) as c_int)
     }
 
     fn lose_patience(&mut self) {
@@ -481,7 +487,8 @@ impl Keeper<'_> {
         let is_late = |it: &Thread| matches!(it.state, State::Held(until, _) if until <= now);
         if self.known().iter().any(is_late) {
             self.go_on(is_late);
-            say(Message::LATE, 0);
+            self.owe(Message::LATE);
+            self.is_late = true;
         }
     }
 }

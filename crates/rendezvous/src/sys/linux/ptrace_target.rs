@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use libc::{c_int, pid_t};
 
-use super::ptrace_registers::errno;
+use super::ptrace_registers::{TRAP, Text, errno};
 
 /// The memory of a process, open for writing wherever it is mapped.
 pub(super) struct Memory(c_int);
@@ -26,6 +26,19 @@ impl Memory {
         let written =
             unsafe { libc::pwrite64(self.0, bytes.as_ptr().cast(), bytes.len(), address as i64) };
         written == bytes.len() as isize
+    }
+
+    /// Whether this text is there, with or without a breakpoint at its begin.
+    pub(super) fn is_at(&self, address: u64, text: &Text) -> bool {
+        let mut there = Text::default();
+        // SAFETY: the kernel writes at most as many bytes as the array has.
+        let read = unsafe {
+            libc::pread64(self.0, there.as_mut_ptr().cast(), there.len(), address as i64)
+        };
+        let length = TRAP.len();
+        read == there.len() as isize
+            && there.get(length..) == text.get(length..)
+            && (there.get(..length) == text.get(..length) || there.get(..length) == Some(TRAP))
     }
 }
 
@@ -67,22 +80,23 @@ pub(super) fn each_thread(process: pid_t, visit: &mut dyn FnMut(pid_t)) {
     unsafe { libc::close(directory) };
 }
 
+/// Whether this process traces a thread or a process.
+pub(super) fn is_traced(thread: pid_t) -> bool {
+    const NAME: &[u8] = b"\nTracerPid:\t";
+    let mut text = [0u8; 1024];
+    let text = read(format_args!("/proc/{thread}/status"), &mut text);
+    let line = text.windows(NAME.len()).position(|it| it == NAME);
+    let digits = line.and_then(|at| text.get(at + NAME.len()..)).unwrap_or_default();
+    let tracer = digits.split(|&byte| byte == b'\n').next().and_then(number);
+    // SAFETY: `getpid` takes nothing.
+    tracer == Some(unsafe { libc::getpid() })
+}
+
 /// Whether a thread has ended, though it is still listed, as a leader is until the last of its
 /// threads has.
 pub(super) fn has_ended(process: pid_t, thread: pid_t) -> bool {
-    let file = open(format_args!("/proc/{process}/task/{thread}/stat"), libc::O_RDONLY);
-    if file < 0 {
-        return true;
-    }
     let mut text = [0u8; 128];
-    // SAFETY: the kernel writes at most as many bytes as the array has; then the descriptor, which
-    // was opened above, is closed.
-    let read = unsafe {
-        let read = libc::read(file, text.as_mut_ptr().cast(), text.len());
-        libc::close(file);
-        read
-    };
-    let text = usize::try_from(read).ok().and_then(|read| text.get(..read)).unwrap_or_default();
+    let text = read(format_args!("/proc/{process}/task/{thread}/stat"), &mut text);
     // `12 (a name) with a bracket) Z …`
     let state = text.iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2));
     matches!(state, None | Some(b'Z' | b'X'))
@@ -127,6 +141,19 @@ pub(super) fn is_trap_pending(thread: pid_t) -> bool {
             read == 1 && information.si_signo == libc::SIGTRAP && information.si_code > 0
         }
     })
+}
+
+/// The first bytes of a file; none if it cannot be read.
+fn read<'buffer>(path: std::fmt::Arguments<'_>, buffer: &'buffer mut [u8]) -> &'buffer [u8] {
+    let file = open(path, libc::O_RDONLY);
+    // SAFETY: the kernel writes at most as many bytes as the buffer has; then the descriptor, if
+    // there is one, is closed.
+    let read = unsafe {
+        let read = libc::read(file, buffer.as_mut_ptr().cast(), buffer.len());
+        libc::close(file);
+        read
+    };
+    usize::try_from(read).ok().and_then(|read| buffer.get(..read)).unwrap_or_default()
 }
 
 fn open(path: std::fmt::Arguments<'_>, flags: c_int) -> c_int {
