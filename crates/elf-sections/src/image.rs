@@ -1,6 +1,7 @@
 //! An image: headers read and resolved, everything else read when asked for.
 
 mod contents;
+mod cover;
 mod dynamics;
 mod notes;
 pub(crate) mod parse;
@@ -12,6 +13,7 @@ mod versions;
 
 use std::sync::OnceLock;
 
+use self::places::Covers;
 use crate::bytes::Bytes;
 use crate::dynamic::Dynamic;
 use crate::header::Header;
@@ -33,6 +35,7 @@ pub struct Image<'data> {
     segments: Vec<Segment>,
     sections: Vec<Section<'data>>,
     dynamic: OnceLock<Vec<Dynamic>>,
+    covers: OnceLock<Box<Covers>>,
 }
 
 impl<'data> Image<'data> {

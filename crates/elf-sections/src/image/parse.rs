@@ -62,7 +62,8 @@ pub(crate) fn image(data: Bytes<'_>) -> Result<Image<'_>, Error> {
     };
     let segments = segments(layout, data, &header)?;
     let sections = sections(layout, data, &header)?;
-    Ok(Image { data, layout, header, segments, sections, dynamic: OnceLock::new() })
+    let (dynamic, covers) = (OnceLock::new(), OnceLock::new());
+    Ok(Image { data, layout, header, segments, sections, dynamic, covers })
 }
 
 /// The 16 bytes that are the same in every layout: layout, byte order and ABI.

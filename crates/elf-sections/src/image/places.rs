@@ -3,21 +3,35 @@
 use std::ops::Range;
 
 use super::Image;
+use super::cover::Cover;
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
+
+/// Where the headers of an image are that has many of them.
+#[derive(Debug, Clone)]
+pub(super) struct Covers {
+    loads: Cover,
+    sections: Cover,
+    relro: Option<Range<u64>>,
+}
 
 impl<'data> Image<'data> {
     /// The section that an address is in. `.tbss` is in none: its addresses are those of the
     /// sections behind it.
     pub fn section_at(&self, address: u64) -> Option<&Section<'data>> {
-        self.sections
-            .iter()
-            .find(|section| section.is_addressable() && section.range().contains(&address))
+        let Some(covers) = self.covers() else {
+            let mut addressable = self.sections.iter().filter(|it| it.is_addressable());
+            return addressable.find(|section| section.range().contains(&address));
+        };
+        self.sections.get(covers.sections.first_at(address)?)
     }
 
     /// The `PT_LOAD` segment that an address is in.
     pub fn segment_at(&self, address: u64) -> Option<&Segment> {
-        self.loads().find(|segment| segment.range().contains(&address))
+        match self.covers() {
+            Some(covers) => self.segments.get(covers.loads.first_at(address)?),
+            None => self.loads().find(|segment| segment.range().contains(&address)),
+        }
     }
 
     /// A section's bytes in the file: empty for `NOBITS`, `None` where the file ends too early.
@@ -92,12 +106,34 @@ impl<'data> Image<'data> {
     /// The whole range of `PT_GNU_RELRO`: the GOT, the dynamic table and constants that needed
     /// relocation. None of it is a program's state, protected or not.
     pub fn relro_segment(&self) -> Option<Range<u64>> {
-        self.segment(SegmentKind::GNU_RELRO).map(Segment::range)
+        match self.covers() {
+            Some(covers) => covers.relro.clone(),
+            None => self.segment(SegmentKind::GNU_RELRO).map(Segment::range),
+        }
     }
 
     /// The thread-local storage segment: its bytes are each thread's initial values.
     pub fn tls(&self) -> Option<&Segment> {
         self.segment(SegmentKind::TLS)
+    }
+
+    /// What is found faster than by going through all headers, where there are many.
+    fn covers(&self) -> Option<&Covers> {
+        if self.segments.len().max(self.sections.len()) <= FEW {
+            return None;
+        }
+        let covers = self.covers.get_or_init(|| {
+            let segments = self.segments.iter().enumerate();
+            let loads = segments.filter(|(_, segment)| segment.is_load());
+            let sections = self.sections.iter().enumerate();
+            let sections = sections.filter(|(_, section)| section.is_addressable());
+            Box::new(Covers {
+                loads: Cover::new(loads.map(|(place, segment)| (place, segment.range()))),
+                sections: Cover::new(sections.map(|(place, section)| (place, section.range()))),
+                relro: self.segment(SegmentKind::GNU_RELRO).map(Segment::range),
+            })
+        });
+        Some(covers)
     }
 
     /// The segment whose bytes in the file an address is among, and how far in.
@@ -116,3 +152,6 @@ impl Section<'_> {
         (!absent).then_some((self.offset, self.size))
     }
 }
+
+/// Up to so many are gone through one by one.
+const FEW: usize = 64;

@@ -234,7 +234,10 @@ impl Strip<'_> {
     /// and the largest ones first, where not all have room.
     fn names(&self, pieces: &Pieces, row: u64) -> Vec<String> {
         let row_end = row.saturating_add(self.row_size());
-        let is_shown = |range: &Range<u64>| self.shown.iter().any(|it| it.contains(&range.start));
+        let is_shown = |range: &Range<u64>| {
+            let position = self.shown.partition_point(|shown| shown.end <= range.start);
+            self.shown.get(position).is_some_and(|shown| shown.contains(&range.start))
+        };
         let mut starting: Vec<&Name> = pieces
             .names
             .iter()
