@@ -24,7 +24,8 @@ use crate::sys::{Alarm, Process, Ring};
 use crate::tracker::Tracker;
 use ledger::Ledger;
 
-/// Watches what a process loads and unloads, by the best means that the system grants.
+/// Watches what a process loads and unloads, by the best [harmless](Means::HARMLESS) means that the
+/// system grants.
 ///
 /// # Errors
 ///
@@ -39,7 +40,8 @@ pub fn watch(pid: u32) -> Result<Watch, WatchError> {
 /// things too, poll its descriptor (`AsFd`), which is ready to read when
 /// [`next_ready`](Self::next_ready) may have an event; it has to be asked until it has none.
 ///
-/// Dropping it leaves the target as it was, whatever the [means](Means).
+/// Dropping it leaves the target as it was, whatever the [means](Means); what else can happen is
+/// said there.
 ///
 /// ```no_run
 /// use rendezvous::{Event, watch};

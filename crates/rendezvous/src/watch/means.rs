@@ -31,14 +31,20 @@ pub enum Means {
     ///
     /// The tracer is a process of its own, which outlives the watcher for as long as it takes to
     /// put everything back: dropping the watch, a panic and signals, SIGKILL too, leave the target
-    /// as it was. If the tracer itself is killed, the watcher starts another one. Only if both are
-    /// killed does the register stay armed, and the target dies of it at the next change.
+    /// as it was. If the tracer itself is killed, the watcher starts another one; but a target that
+    /// loads or unloads something before that, or whose watcher is killed too, dies of the register
+    /// that is still armed. A kernel that is short of memory may choose the tracer.
+    ///
+    /// Attaching interrupts system calls that are not resumed after a stop: `epoll_wait` and others
+    /// of `signal(7)` fail with `EINTR` in the target, as they do under any debugger.
     ///
     /// It needs a target that nobody else traces, and the right to trace it: Yama's
     /// `ptrace_scope` of 1 takes that from all but root, though reading is allowed to ancestors.
     DebugRegister,
     /// The same by an instruction in the text of the target, in whose place the original is put
-    /// back. Children that the target forks get the original too.
+    /// back. Children that the target forks get the original too. One that shares the target's
+    /// memory without being its thread dies if it loads something, as the target does whose tracer
+    /// is killed. It is the most dangerous of the means, and used only where it is named.
     Breakpoint,
     /// The lists are read every so often. What came and went between is not seen, and exec is
     /// known by the addresses of the new program, which are others unless the system keeps them
@@ -47,14 +53,18 @@ pub enum Means {
 }
 
 impl Means {
-    /// All of them, the best first: that is the order in which they are tried.
+    /// All of them: first those that cannot harm the target, then those that see every change.
     pub const ALL: [Means; 5] = [
         Means::PerfBreakpoint,
         Means::Uprobe,
+        Means::Polling,
         Means::DebugRegister,
         Means::Breakpoint,
-        Means::Polling,
     ];
+
+    /// Those that never stop the target and leave nothing in it whoever is killed, the best first:
+    /// these are tried where nothing else is said. The last of them is always granted.
+    pub const HARMLESS: [Means; 3] = [Means::PerfBreakpoint, Means::Uprobe, Means::Polling];
 
     /// Its name: `perf-breakpoint`, `uprobe`, `debug-register`, `breakpoint`, `polling`.
     pub fn as_str(self) -> &'static str {
@@ -108,16 +118,17 @@ pub struct Refused {
 /// How to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchOptions {
-    /// The means that are tried, one after the other, until one is granted.
+    /// The means that are tried, one after the other, until one is granted. Whoever must not miss
+    /// a change names [`Means::DebugRegister`], and knows what it can do to the target.
     pub means: Vec<Means>,
     /// How often the lists are read when [`Means::Polling`] is what is left.
     pub interval: Duration,
 }
 
 impl Default for WatchOptions {
-    /// All means, the best first; a look every 20 ms where there is nothing better.
+    /// [`Means::HARMLESS`]; a look every 20 ms where there is nothing better.
     fn default() -> WatchOptions {
-        WatchOptions { means: Means::ALL.to_vec(), interval: Duration::from_millis(20) }
+        WatchOptions { means: Means::HARMLESS.to_vec(), interval: Duration::from_millis(20) }
     }
 }
 
