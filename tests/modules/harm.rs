@@ -268,7 +268,7 @@ fn program_that(source: &str) -> Option<std::path::PathBuf> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("extra.h");
     fs::write(&path, source).unwrap();
-    Work::program().flag(&format!("-DEXTRA=\"{}\"", path.display())).make()
+    Work::program().flag(format!("-DEXTRA=\"{}\"", path.display())).make()
 }
 
 /// A target that never ends what it does: the last of its lines says what went wrong.
