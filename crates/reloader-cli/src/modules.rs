@@ -191,7 +191,7 @@ With --watch --json, one object a line, with
   micros      since the watch began
 and, for added and removed, what is said of a module above.
 
-Means, the best first: perf-breakpoint and uprobe do not stop the process, and do not see what comes and goes
+Means, the best first; the tracing ones are used only if named: perf-breakpoint and uprobe do not stop the process, and do not see what comes and goes
 between two looks; debug-register and breakpoint stop it at each change and see all; polling looks every 20 ms.";
 
 #[cfg(test)]

@@ -79,13 +79,23 @@ pub(super) fn check(
     while page < end {
         let next = page.saturating_add(PAGE);
         let bytes = data.up_to(page, PAGE);
-        // The few bytes of a table's end that lie in the file's last page may be.
-        if bytes.len() > MAYBE_ZERO && is_zero(bytes) {
+        // The few bytes of a table that are the last of it, or of the file, may be.
+        let own = next.min(end).saturating_sub(page.max(start));
+        if bytes.len() > MAYBE_ZERO && own > may_end_in(structure) && is_zero(bytes) {
             return Err(zero(page));
         }
         page = next;
     }
     Ok(())
+}
+
+/// How many zeros a table may end in. The dynamic table ends in one entry of zeros, and GNU ld leaves
+/// some more for later tools.
+fn may_end_in(structure: Structure) -> u64 {
+    match structure {
+        Structure::DynamicTable => 8 * 16,
+        _ => MAYBE_ZERO as u64,
+    }
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
