@@ -343,6 +343,12 @@ fn libraries_of_this_machine_load_when_they_are_changed() {
             allow_unload: true,
             ..Changes::default()
         };
+        // The loader is among them, and may not be changed so.
+        if let Err(elf_sections::Error::SelfRelocating { .. }) = plan_changes(&image, &changes) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with("ld-"), "{name}");
+            continue;
+        }
         let target = workshop.path("libchanged.so");
         write(path, &target, &changes);
         let (is_loaded, said) = loads(&target);
