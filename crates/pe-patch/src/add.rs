@@ -1,7 +1,6 @@
 //! The plan that gives an image a CodeView record that has none.
 
 use object::pe;
-use scroll::{LE, Pwrite};
 
 use crate::bytes;
 use crate::codeview::Identity;
@@ -14,6 +13,7 @@ use crate::occupancy::Tenant;
 use crate::options::PdbPathOptions;
 use crate::path;
 use crate::report::{PdbPathPlan, Placed, Report};
+use crate::written::{DebugDirectoryEntry, bytes_of};
 use crate::{Error, Structure};
 
 /// Plans the edits that give an image its first CodeView record, and a debug directory if it has
@@ -58,8 +58,17 @@ pub fn plan_add_codeview(
         .map_err(|obstacles| Error::NoRoom { wanted, obstacles })?;
     let offset = place.offset.saturating_add(directory_size);
     let address = place.address.saturating_add(directory_size);
-    let entry = entry(header.time_date_stamp, record.len(), address, offset);
-    let contents = [old, entry.as_slice(), record.as_slice()].concat();
+    let entry = DebugDirectoryEntry {
+        characteristics: 0,
+        time_date_stamp: header.time_date_stamp,
+        major_version: 0,
+        minor_version: 0,
+        typ: pe::IMAGE_DEBUG_TYPE_CODEVIEW.0,
+        size_of_data: low(record.len() as u64),
+        address_of_raw_data: low(address),
+        pointer_to_raw_data: low(offset),
+    };
+    let contents = [old, &bytes_of(entry), &record].concat();
     place.settle(&mut draft, &contents)?;
     draft.write_u32(Tenant::Headers, field, low(place.address))?;
     draft.write_u32(Tenant::Headers, field.saturating_add(4), low(directory_size))?;
@@ -83,28 +92,6 @@ pub fn plan_add_codeview(
         warnings: finished.warnings,
     };
     Ok(PdbPathPlan { plan: finished.plan, report })
-}
-
-/// An entry of the debug directory.
-fn entry(
-    time_date_stamp: u32,
-    size: usize,
-    address: u64,
-    offset: u64,
-) -> [u8; ENTRY_SIZE as usize] {
-    let mut entry = [0; ENTRY_SIZE as usize];
-    let fields = [
-        (4, time_date_stamp),
-        (12, pe::IMAGE_DEBUG_TYPE_CODEVIEW.0),
-        (16, low(size as u64)),
-        (20, low(address)),
-        (24, low(offset)),
-    ];
-    for (inside, value) in fields {
-        // Each field is inside the entry.
-        let _ = entry.pwrite_with(value, inside, LE);
-    }
-    entry
 }
 
 /// Places have been checked to be below 4 GB.

@@ -6,6 +6,7 @@ use object::LittleEndian as LE;
 use object::U32;
 
 use crate::bytes;
+use crate::written::{RsdsHeader, bytes_of};
 
 /// The 16 bytes that tell one build's PDB from every other's.
 ///
@@ -99,9 +100,8 @@ pub struct Identity {
 impl Identity {
     /// The `RSDS` record of this identity and path, with the zero that ends it.
     pub(crate) fn record(self, path: &[u8]) -> Vec<u8> {
-        let mut record = RSDS.to_vec();
-        record.extend_from_slice(&self.guid.0);
-        record.extend_from_slice(&self.age.to_le_bytes());
+        let header = RsdsHeader { signature: RSDS, guid: self.guid.0, age: self.age };
+        let mut record = bytes_of(header);
         record.extend_from_slice(path);
         record.push(0);
         record

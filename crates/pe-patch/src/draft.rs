@@ -18,6 +18,7 @@ use crate::options::{KnownSum, Signature};
 use crate::relocation::{Collision, Touched, base_relocation};
 use crate::report::{ChecksumReport, SignatureReport, Warning};
 use crate::signature::{Certificates, certificates};
+use crate::written::bytes_of;
 use crate::{Error, Structure};
 
 /// Changes of one image.
@@ -103,7 +104,7 @@ impl<'image, 'data> Draft<'image, 'data> {
 
     /// Overwrites a 32-bit field.
     pub(crate) fn write_u32(&mut self, owner: Tenant, offset: u64, new: u32) -> Result<(), Error> {
-        self.write(Some(owner), offset, &new.to_le_bytes())
+        self.write(Some(owner), offset, &bytes_of(new))
     }
 
     /// Overwrites a range with zeros.

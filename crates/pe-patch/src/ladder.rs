@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use object::LittleEndian as LE;
-use object::{U16, U32, pe, pod};
+use object::pe;
 
 use crate::Error;
 use crate::bytes::{self, align_up};
@@ -13,6 +12,7 @@ use crate::image::SECTION_HEADER_SIZE;
 use crate::occupancy::Tenant;
 use crate::report::{Obstacle, Rung, Warning};
 use crate::section::{SECTOR, Section};
+use crate::written::{SectionHeader, bytes_of};
 
 /// A place for new bytes, and what must change in the headers to have it.
 #[derive(Debug, Clone)]
@@ -213,17 +213,17 @@ fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str
     let raw_size = align_up(wanted, alignment.file).ok_or(too_large)?;
     let new_end = offset.checked_add(raw_size).ok_or(too_large)?;
     let number = |value: u64| u32::try_from(value).map_err(|_| too_large);
-    let new = pe::ImageSectionHeader {
-        name: *NEW_SECTION_NAME,
-        virtual_size: U32::new(LE, number(wanted)?),
-        virtual_address: U32::new(LE, number(address)?),
-        size_of_raw_data: U32::new(LE, number(raw_size)?),
-        pointer_to_raw_data: U32::new(LE, number(offset)?),
-        pointer_to_relocations: U32::new(LE, 0),
-        pointer_to_linenumbers: U32::new(LE, 0),
-        number_of_relocations: U16::new(LE, 0),
-        number_of_linenumbers: U16::new(LE, 0),
-        characteristics: U32::new(LE, pe::IMAGE_SCN_CNT_INITIALIZED_DATA | pe::IMAGE_SCN_MEM_READ),
+    let new = SectionHeader {
+        name: NEW_SECTION_NAME,
+        virtual_size: number(wanted)?,
+        virtual_address: number(address)?,
+        size_of_raw_data: number(raw_size)?,
+        pointer_to_raw_data: number(offset)?,
+        pointer_to_relocations: 0,
+        pointer_to_linenumbers: 0,
+        number_of_relocations: 0,
+        number_of_linenumbers: 0,
+        characteristics: (pe::IMAGE_SCN_CNT_INITIALIZED_DATA | pe::IMAGE_SCN_MEM_READ).0,
     };
     if is_claimed(draft, &(address..address.saturating_add(raw_size))) {
         return Err("a data directory claims the addresses behind the image");
@@ -236,11 +236,11 @@ fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str
     let initialized = u64::from(header.size_of_initialized_data).saturating_add(raw_size);
     let initialized = initialized.min(u32::MAX.into());
     let fields = vec![
-        Field { owner: None, offset: slot.start, new: pod::bytes_of(&new).to_vec() },
+        Field { owner: None, offset: slot.start, new: bytes_of(new) },
         Field {
             owner: Some(Tenant::Headers),
             offset: header.number_of_sections_offset(),
-            new: count.to_le_bytes().to_vec(),
+            new: bytes_of(count),
         },
         Field::header(header.size_of_image_offset(), image_end).ok_or(too_large)?,
         Field::header(header.size_of_initialized_data_offset(), initialized).ok_or(too_large)?,
@@ -404,7 +404,7 @@ fn section_field(header: &Header, index: u16, inside: u64) -> u64 {
 }
 
 fn u32_bytes(value: u64) -> Option<Vec<u8>> {
-    u32::try_from(value).ok().map(|value| value.to_le_bytes().to_vec())
+    u32::try_from(value).ok().map(bytes_of)
 }
 
 /// Where `VirtualSize` and `SizeOfRawData` are in a section's header.
@@ -424,4 +424,4 @@ const MOST_TAILS: usize = 64;
 /// No image needs more zeros in front of its new bytes.
 const MOST_PADDING: u64 = 1 << 24;
 
-const NEW_SECTION_NAME: &[u8; 8] = b".pdbpath";
+const NEW_SECTION_NAME: [u8; 8] = *b".pdbpath";

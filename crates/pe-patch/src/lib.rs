@@ -71,6 +71,7 @@
 )]
 
 mod bytes;
+mod written;
 mod header;
 mod section;
 mod image;
