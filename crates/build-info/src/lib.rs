@@ -1,0 +1,43 @@
+//! Which units a binary was built of, compiled how, from which files, contributing what.
+//!
+//! Debug information is written for debuggers, and a build system's database lies elsewhere or
+//! nowhere. But what a linker leaves beside an image says nearly all that is needed to build a part
+//! of it again: the translation units, the command of each, the files that each was made from, and
+//! whose the bytes at an address are. This crate reads that into one model, [`BuildInfo`], whatever
+//! the format. What a format does not record is taken from what lies around, and each fact says
+//! where it is from ([`Provenance`]), so that nobody takes a partial list for a whole one.
+//!
+//! # Promises
+//!
+//! Whatever the bytes: nothing panics, nothing reads outside them, nothing is allocated by a count
+//! that the file merely claims, and every walk ends. The crate has no unsafe code.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+mod model;
+mod unit;
+mod file;
+mod contribution;
+mod provenance;
+mod questions;
+mod source;
+mod error;
+
+pub use contribution::{Claim, Contribution, Group, Owners};
+pub use error::Error;
+pub use file::{Checksum, File, FileId, FileUse, Found};
+pub use model::{BuildInfo, Format, Identity, Linker};
+pub use provenance::{Fact, Provenance};
+pub use questions::Questions;
+pub use source::ReadAt;
+pub use unit::{Command, Flag, Kind, Quoting, Unit, UnitId, Version};
