@@ -83,6 +83,12 @@ pub enum Error {
         /// What the image is.
         found: Machine,
     },
+    /// The processor's relocations are not known.
+    #[error("the relocations of {machine} are not known")]
+    UnknownRelocations {
+        /// The image's processor.
+        machine: Machine,
+    },
     /// The image is no shared object.
     #[error("file type is {found}, {expected} wanted")]
     WrongKind {

@@ -142,6 +142,26 @@ impl Machine {
     pub const LOONGARCH: Machine = Machine(elf::EM_LOONGARCH.0);
     /// MIPS, of either class and byte order.
     pub const MIPS: Machine = Machine(elf::EM_MIPS.0);
+    /// 32-bit PowerPC.
+    pub const PPC: Machine = Machine(elf::EM_PPC.0);
+    /// 32-bit SPARC.
+    pub const SPARC: Machine = Machine(elf::EM_SPARC.0);
+    /// 32-bit SPARC with instructions of the 64-bit one.
+    pub const SPARC32PLUS: Machine = Machine(elf::EM_SPARC32PLUS.0);
+    /// 64-bit SPARC.
+    pub const SPARCV9: Machine = Machine(elf::EM_SPARCV9.0);
+    /// Motorola 68000.
+    pub const M68K: Machine = Machine(elf::EM_68K.0);
+    /// SuperH.
+    pub const SH: Machine = Machine(elf::EM_SH.0);
+    /// PA-RISC, of either class.
+    pub const PARISC: Machine = Machine(elf::EM_PARISC.0);
+    /// Alpha.
+    pub const ALPHA: Machine = Machine(elf::EM_ALPHA.0);
+    /// Itanium.
+    pub const IA_64: Machine = Machine(elf::EM_IA_64.0);
+    /// Elbrus 2000, of either class.
+    pub const E2K: Machine = Machine(elf::EM_MCST_ELBRUS.0);
 }
 
 impl fmt::Display for Machine {
@@ -156,6 +176,16 @@ impl fmt::Display for Machine {
             Machine::S390 => "s390",
             Machine::LOONGARCH => "loongarch",
             Machine::MIPS => "mips",
+            Machine::PPC => "ppc",
+            Machine::SPARC => "sparc",
+            Machine::SPARC32PLUS => "sparc32plus",
+            Machine::SPARCV9 => "sparcv9",
+            Machine::M68K => "m68k",
+            Machine::SH => "sh",
+            Machine::PARISC => "parisc",
+            Machine::ALPHA => "alpha",
+            Machine::IA_64 => "ia-64",
+            Machine::E2K => "e2k",
             Machine(other) => return write!(f, "machine {other:#x}"),
         })
     }

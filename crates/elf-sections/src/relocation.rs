@@ -5,7 +5,7 @@ use std::slice::ChunksExact;
 
 use object::elf;
 
-use crate::header::Machine;
+use crate::header::{Class, Machine};
 use crate::layout::Layout;
 
 /// A word that the loader computes and writes.
@@ -207,8 +207,6 @@ pub(crate) struct Kinds {
     pub(crate) absolute: u32,
     /// The result of calling the function at the addend.
     pub(crate) irelative: u32,
-    /// A library's variable is copied into the program.
-    pub(crate) copy: u32,
     /// The two words of a thread-local variable's descriptor.
     pub(crate) tls_descriptor: u32,
     /// Whether the numbers are known. Where they are not, nothing is checked by them.
@@ -222,14 +220,12 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
                  glob_dat: elf::RelocationType,
                  absolute: elf::RelocationType,
                  irelative: elf::RelocationType,
-                 copy: elf::RelocationType,
                  tls_descriptor: elf::RelocationType| Kinds {
         relative: relative.0,
         jump_slot: jump_slot.0,
         glob_dat: glob_dat.0,
         absolute: absolute.0,
         irelative: irelative.0,
-        copy: copy.0,
         tls_descriptor: tls_descriptor.0,
         known: true,
     };
@@ -240,7 +236,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_X86_64_GLOB_DAT,
             elf::R_X86_64_64,
             elf::R_X86_64_IRELATIVE,
-            elf::R_X86_64_COPY,
             elf::R_X86_64_TLSDESC,
         ),
         Machine::X86 => known(
@@ -249,7 +244,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_386_GLOB_DAT,
             elf::R_386_32,
             elf::R_386_IRELATIVE,
-            elf::R_386_COPY,
             elf::R_386_TLS_DESC,
         ),
         Machine::AARCH64 => known(
@@ -258,7 +252,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_AARCH64_GLOB_DAT,
             elf::R_AARCH64_ABS64,
             elf::R_AARCH64_IRELATIVE,
-            elf::R_AARCH64_COPY,
             elf::R_AARCH64_TLSDESC,
         ),
         Machine::ARM => known(
@@ -267,7 +260,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_ARM_GLOB_DAT,
             elf::R_ARM_ABS32,
             elf::R_ARM_IRELATIVE,
-            elf::R_ARM_COPY,
             elf::R_ARM_TLS_DESC,
         ),
         Machine::PPC64 => known(
@@ -276,7 +268,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_PPC64_GLOB_DAT,
             elf::R_PPC64_ADDR64,
             elf::R_PPC64_IRELATIVE,
-            elf::R_PPC64_COPY,
             elf::R_PPC64_NONE,
         ),
         // RISC-V has no GLOB_DAT: a GOT entry is an ordinary 64-bit word.
@@ -286,7 +277,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_RISCV_64,
             elf::R_RISCV_64,
             elf::R_RISCV_IRELATIVE,
-            elf::R_RISCV_COPY,
             elf::R_RISCV_TLSDESC,
         ),
         Machine::S390 => known(
@@ -295,7 +285,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_390_GLOB_DAT,
             elf::R_390_64,
             elf::R_390_IRELATIVE,
-            elf::R_390_COPY,
             elf::R_390_NONE,
         ),
         // LoongArch has no GLOB_DAT either.
@@ -305,7 +294,6 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             elf::R_LARCH_64,
             elf::R_LARCH_64,
             elf::R_LARCH_IRELATIVE,
-            elf::R_LARCH_COPY,
             elf::R_LARCH_TLS_DESC64,
         ),
         _ => Kinds {
@@ -314,9 +302,52 @@ pub(crate) fn kinds(machine: Machine) -> Kinds {
             glob_dat: 0,
             absolute: 0,
             irelative: 0,
-            copy: 0,
             tls_descriptor: 0,
             known: false,
         },
     }
 }
+
+/// The number of the relocation by which a processor's loader copies a library's variable into the
+/// program; `None` where it is not known.
+pub(crate) fn copy_kind(machine: Machine, class: Class) -> Option<u32> {
+    let kind = match (machine, class) {
+        // Where they are numbered anew for the other word size.
+        (Machine::AARCH64, Class::Elf32) => elf::R_AARCH64_P32_COPY,
+        (Machine::E2K, Class::Elf64) => elf::R_E2K_64_COPY,
+        _ => COPY.iter().find(|(of, _)| *of == machine)?.1,
+    };
+    Some(kind.0)
+}
+
+const COPY: [(Machine, elf::RelocationType); 29] = [
+    (Machine::X86_64, elf::R_X86_64_COPY),
+    (Machine::X86, elf::R_386_COPY),
+    (Machine::AARCH64, elf::R_AARCH64_COPY),
+    (Machine::ARM, elf::R_ARM_COPY),
+    (Machine::PPC64, elf::R_PPC64_COPY),
+    (Machine::PPC, elf::R_PPC_COPY),
+    (Machine::RISCV, elf::R_RISCV_COPY),
+    (Machine::S390, elf::R_390_COPY),
+    (Machine::LOONGARCH, elf::R_LARCH_COPY),
+    (Machine::MIPS, elf::R_MIPS_COPY),
+    (Machine::SPARC, elf::R_SPARC_COPY),
+    (Machine::SPARC32PLUS, elf::R_SPARC_COPY),
+    (Machine::SPARCV9, elf::R_SPARC_COPY),
+    (Machine::M68K, elf::R_68K_COPY),
+    (Machine::SH, elf::R_SH_COPY),
+    (Machine::PARISC, elf::R_PARISC_COPY),
+    (Machine::ALPHA, elf::R_ALPHA_COPY),
+    (Machine::IA_64, elf::R_IA64_COPY),
+    (Machine::E2K, elf::R_E2K_32_COPY),
+    (Machine(elf::EM_CRIS.0), elf::R_CRIS_COPY),
+    (Machine(elf::EM_M32R.0), elf::R_M32R_COPY),
+    (Machine(elf::EM_MN10300.0), elf::R_MN10300_COPY),
+    (Machine(elf::EM_ALTERA_NIOS2.0), elf::R_NIOS2_COPY),
+    (Machine(elf::EM_NDS32.0), elf::R_NDS32_COPY),
+    (Machine(elf::EM_METAG.0), elf::R_METAG_COPY),
+    (Machine(elf::EM_MICROBLAZE.0), elf::R_MICROBLAZE_COPY),
+    (Machine(elf::EM_TILEPRO.0), elf::R_TILEPRO_COPY),
+    (Machine(elf::EM_TILEGX.0), elf::R_TILEGX_COPY),
+    (Machine(elf::EM_CSKY.0), elf::R_CKCORE_COPY),
+];

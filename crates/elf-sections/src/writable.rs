@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::Error;
+
 /// The writable memory of an image, taken apart.
 ///
 /// Addresses are the image's own, before the load bias is added. Every byte of a writable segment
@@ -16,6 +18,9 @@ pub struct Writable {
     pub excluded: Vec<Excluded>,
     /// The variables that each thread has for itself, if there are any.
     pub thread_local: Option<ThreadLocal>,
+    /// Why the relocations could not all be understood. Storage of libraries' variables may then be
+    /// among the variables.
+    pub unread: Option<Error>,
 }
 
 impl Writable {
@@ -186,7 +191,7 @@ impl Claims {
             }
             is_one
         });
-        Writable { variables: self.free, excluded: self.taken, thread_local }
+        Writable { variables: self.free, excluded: self.taken, thread_local, unread: None }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::segment::{Segment, SegmentKind};
 #[derive(Debug, Clone)]
 pub(super) struct Covers {
     loads: Cover,
+    /// Of the segments, what the file has bytes for.
+    stored: Cover,
     sections: Cover,
     relro: Option<Range<u64>>,
 }
@@ -125,9 +127,11 @@ impl<'data> Image<'data> {
         let covers = self.covers.get_or_init(|| {
             let segments = self.segments.iter().enumerate();
             let loads = segments.filter(|(_, segment)| segment.is_load());
+            let stored = loads.clone().map(|(place, segment)| (place, segment.stored()));
             let sections = self.sections.iter().enumerate();
             let sections = sections.filter(|(_, section)| section.is_addressable());
             Box::new(Covers {
+                stored: Cover::new(stored),
                 loads: Cover::new(loads.map(|(place, segment)| (place, segment.range()))),
                 sections: Cover::new(sections.map(|(place, section)| (place, section.range()))),
                 relro: self.segment(SegmentKind::GNU_RELRO).map(Segment::range),
@@ -138,10 +142,18 @@ impl<'data> Image<'data> {
 
     /// The segment whose bytes in the file an address is among, and how far in.
     fn backing(&self, address: u64) -> Option<(&Segment, u64)> {
-        self.loads().find_map(|segment| {
-            let skipped = address.checked_sub(segment.address)?;
-            (skipped < segment.file_size).then_some((segment, skipped))
-        })
+        let segment = match self.covers() {
+            Some(covers) => self.segments.get(covers.stored.first_at(address)?)?,
+            None => self.loads().find(|segment| segment.stored().contains(&address))?,
+        };
+        Some((segment, address.checked_sub(segment.address)?))
+    }
+}
+
+impl Segment {
+    /// The addresses of what the file has bytes for.
+    fn stored(&self) -> Range<u64> {
+        self.address..self.address.saturating_add(self.file_size)
     }
 }
 

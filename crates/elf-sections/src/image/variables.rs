@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Image;
+use crate::Error;
 use crate::dynamic::Tag;
-use crate::relocation::{kinds, width};
+use crate::relocation::{copy_kind, kinds, width};
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
 use crate::symbol::{Binding, SymbolKind};
@@ -67,7 +68,8 @@ impl Image<'_> {
         if !covered.is_empty() {
             claims.take_all_but(Reason::Padding, covered);
         }
-        claims.finish(thread_local)
+        let writable = claims.finish(thread_local);
+        Writable { unread: self.unknown_relocations(), ..writable }
     }
 
     /// Why a section as a whole holds no variables; `None` if it does, or some of it may.
@@ -140,13 +142,10 @@ impl Image<'_> {
 
     /// The variables of libraries for which this program has the storage.
     fn copied(&self) -> Vec<Range<u64>> {
-        let kinds = kinds(self.header.machine);
-        if !kinds.known {
-            return Vec::new();
-        }
+        let Some(copy) = self.copy_kind() else { return Vec::new() };
         let table = self.whole_dynamic_symbol_table();
         self.relocations()
-            .filter(|relocation| relocation.kind == kinds.copy)
+            .filter(|relocation| relocation.kind == copy)
             .filter_map(|relocation| {
                 let size = table.raw(relocation.symbol)?.size;
                 Some(relocation.address..relocation.address.checked_add(size)?)
@@ -154,12 +153,21 @@ impl Image<'_> {
             .collect()
     }
 
+    fn copy_kind(&self) -> Option<u32> {
+        copy_kind(self.header.machine, self.header.class)
+    }
+
+    fn unknown_relocations(&self) -> Option<Error> {
+        let is_known = self.copy_kind().is_some() || self.relocations().next().is_none();
+        (!is_known).then_some(Error::UnknownRelocations { machine: self.header.machine })
+    }
+
     fn relocated_words(&self) -> Vec<Range<u64>> {
-        let kinds = kinds(self.header.machine);
+        let (kinds, copy) = (kinds(self.header.machine), self.copy_kind());
         let word = self.header.class.word_size();
         self.relocations()
             // 0 is on every processor the number of the relocation that does nothing.
-            .filter(|it| !kinds.known || (it.kind != 0 && it.kind != kinds.copy))
+            .filter(|it| (!kinds.known || it.kind != 0) && Some(it.kind) != copy)
             .map(|it| {
                 let is_descriptor = kinds.known && it.kind == kinds.tls_descriptor;
                 let size = match is_descriptor {

@@ -3,6 +3,8 @@
 
 /// What two other readers say of the same images.
 mod agreement;
+/// Storage that programs have for libraries' variables, on every processor.
+mod copies;
 /// Images written field by field: byte orders, and counts that do not fit into the header.
 mod handmade;
 /// Images in this process: copies that are loaded, and finding them again.

@@ -10,6 +10,16 @@ use super::listing::{self, ThreadLocal, Wanted, Writable, text};
 /// What is listed of an image whose addresses are `bias` higher in memory; 0 for a file.
 pub fn list(image: &Image<'_>, bias: u64, wanted: &Wanted) -> listing::Image {
     let header = image.header();
+    let mut remarks = Vec::new();
+    let mut ranges = None;
+    if wanted.needs_ranges() {
+        let found = image.writable();
+        if let Some(error) = &found.unread {
+            remarks
+                .push(format!("storage of libraries' variables may count as variables: {error}"));
+        }
+        ranges = Some(writable(found, bias));
+    }
     let listed = listing::Image {
         format: "elf",
         class: match header.class {
@@ -32,13 +42,13 @@ pub fn list(image: &Image<'_>, bias: u64, wanted: &Wanted) -> listing::Image {
             .filter(|it| it.kind != elf_sections::SectionKind::NULL)
             .map(|it| section(image, it, bias))
             .collect(),
-        writable: wanted.needs_ranges().then(|| writable(image, bias)),
+        writable: ranges,
         symbols: wanted.symbols.then(|| symbols(image, bias)),
         is_only_writable: wanted.only_writable,
         protected: image
             .relro()
             .map_or(0..0, |it| it.start.wrapping_add(bias)..it.end.wrapping_add(bias)),
-        remarks: Vec::new(),
+        remarks,
     };
     listed.finished(wanted)
 }
@@ -99,8 +109,8 @@ fn section(image: &Image<'_>, section: &Section<'_>, bias: u64) -> listing::Sect
     }
 }
 
-fn writable(image: &Image<'_>, bias: u64) -> Writable {
-    let elf_sections::Writable { variables, excluded, thread_local } = image.writable();
+fn writable(found: elf_sections::Writable, bias: u64) -> Writable {
+    let elf_sections::Writable { variables, excluded, thread_local, .. } = found;
     let excluded = excluded.iter().map(|it| (&it.range, it.reason.as_str()));
     let thread_local =
         thread_local.map(|it| ThreadLocal::of(&it.template, it.size, it.align, bias));

@@ -75,6 +75,24 @@ fn a_file_that_is_cut_short_is_listed_with_what_is_missing() {
 }
 
 #[test]
+fn of_an_unknown_processor_it_is_said_that_its_relocations_are() {
+    let desk = Desk::new();
+    let source = "int one; int *to_one = &one;";
+    let Some(library) = desk.compile(source, &["-shared", "-fPIC"], "libone.so") else { return };
+    assert_eq!(desk.run(["sections", "--writable", "libone.so"]).error, "");
+    let mut bytes = fs::read(&library).unwrap();
+    // e_machine.
+    bytes[18..20].copy_from_slice(&0x1234_u16.to_le_bytes());
+    fs::write(&library, bytes).unwrap();
+    let words = "may count as variables: the relocations of machine 0x1234 are not known";
+    let end = desk.run(["sections", "libone.so"]);
+    assert!(end.output.contains(words), "{}", end.output);
+    let end = desk.run(["sections", "--writable", "--json", "libone.so"]);
+    assert!(end.error.contains(words), "{}", end.error);
+    assert_eq!(end.json()["machine"], "machine 0x1234");
+}
+
+#[test]
 fn an_image_of_thousands_of_pieces_has_a_map_of_a_few_rows() {
     let desk = Desk::new();
     // 2,000 segments of a page each, a megabyte apart.
