@@ -7,6 +7,8 @@ mod census;
 mod compressed;
 /// Core files.
 mod cores;
+/// What eu-elflint has to say of files.
+mod elflint;
 /// What no ordinary tool makes: too many headers, and a table behind 4 GiB.
 mod extremes;
 /// Guests that say themselves where their bounds are.
@@ -17,6 +19,9 @@ mod linkers;
 mod loaded;
 /// What was planned, loaded.
 mod plans;
+/// What was planned, loaded on each processor whose programs run here.
+#[cfg(target_arch = "x86_64")]
+mod processors;
 /// Images of other processes, and what has become of their files.
 mod processes;
 /// Running tools on scratch files.
