@@ -8,6 +8,7 @@ mod build;
 mod corpus;
 mod ledger;
 mod paper;
+mod project;
 mod tool;
 mod written;
 
@@ -18,6 +19,9 @@ pub use build::{Build, header_directory};
 pub use corpus::Package;
 pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
+pub use project::{
+    Crate, FUNCTIONS, HEADERS, Header, Project, Run, SHARED, SOURCES, System, Toolchain,
+};
 pub use tool::{Tool, missing, tool, tool_of};
 pub use written::write;
 
