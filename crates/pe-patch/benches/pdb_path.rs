@@ -40,6 +40,8 @@ fn main() {
     criterion.final_summary();
 
     ratios(&large.1, directory.path());
+    sizes(&small.1, directory.path());
+    blocks(&small.1, &large.1);
     memory(&large.1);
     let sparse = directory.path().join("1000.dll");
     std::fs::copy(&large.1, &sparse).unwrap();
@@ -79,14 +81,22 @@ fn in_place(criterion: &mut Criterion, name: &str, path: &Path) {
     group.bench_function("plan and write", |bencher| {
         bencher.iter(|| {
             turn += 1;
-            let mapping = mapped::map(path);
-            let image = Image::parse(&mapping).unwrap();
-            let new = format!("C:\\build\\game_{turn:08}.pdb");
-            let planned = plan_pdb_path(&image, &new, &trusting()).unwrap();
-            planned.plan.apply_to_file(&file, path).unwrap();
+            change_in_place(&file, path, turn);
         });
     });
     group.finish();
+}
+
+/// Maps the file, plans another path of the same length, and writes it into the file.
+fn change_in_place(file: &File, path: &Path, turn: u32) {
+    let mapping = mapped::map(path);
+    let image = Image::parse(&mapping).unwrap();
+    let planned = plan_pdb_path(&image, &new_path(turn), &trusting()).unwrap();
+    planned.plan.apply_to_file(file, path).unwrap();
+}
+
+fn new_path(turn: u32) -> String {
+    format!("C:\\build\\game_{turn:010}.pdb")
 }
 
 fn trusting() -> PdbPathOptions {
@@ -152,13 +162,82 @@ fn ratios(path: &Path, directory: &Path) {
     println!("copy and sum: {bare:?}, patched copy {patched:?}: {:.2} times", ratio(patched, bare));
 }
 
+/// An image with the same relocations in files of 1, 95 and 1,000 MB: planned, and changed in place.
+fn sizes(path: &Path, directory: &Path) {
+    let files = [1_u64, 95, 1000].map(|megabytes| {
+        let target = directory.join(format!("{megabytes}-grown.dll"));
+        std::fs::copy(path, &target).unwrap();
+        let file = File::options().read(true).write(true).open(&target).unwrap();
+        file.set_len(file.metadata().unwrap().len().max(megabytes << 20)).unwrap();
+        (file, target)
+    });
+    of_sizes(
+        "a plan",
+        files.each_ref().map(|(_, path)| {
+            let mapping = mapped::map(path);
+            move || {
+                let image = Image::parse(black_box(&mapping)).unwrap();
+                black_box(plan_pdb_path(&image, &new_path(u32::MAX), &trusting()).unwrap());
+            }
+        }),
+    );
+    of_sizes(
+        "mapped, planned and written",
+        files.each_ref().map(|(file, path)| {
+            let mut turn = 0_u32;
+            move || {
+                turn += 1;
+                change_in_place(file, path, turn);
+            }
+        }),
+    );
+}
+
+fn of_sizes(what: &str, tasks: [impl FnMut(); 3]) {
+    let [mut small, mut middle, mut large] = tasks;
+    let [small, middle, large] = in_turns(2000, || {}, &mut [&mut small, &mut middle, &mut large]);
+    println!(
+        "{what}, the same relocations: 1 MB {small:?}; 95 MB {middle:?}, {:.2} times; \
+         1,000 MB {large:?}, {:.2} times",
+        ratio(middle, small),
+        ratio(large, small)
+    );
+}
+
+/// What a plan costs for each block of relocations: two images with theirs, and without.
+fn blocks(small: &Path, large: &Path) {
+    for path in [small, large] {
+        let with = std::fs::read(path).unwrap();
+        let size = RELOCATIONS_SIZE..RELOCATIONS_SIZE + 4;
+        let table = u32::from_le_bytes(with[size.clone()].try_into().unwrap());
+        let mut without = with.clone();
+        without[size].fill(0);
+        let [mut with, mut without] = [with, without].map(|bytes| {
+            move || {
+                let image = Image::parse(black_box(&bytes)).unwrap();
+                black_box(plan_pdb_path(&image, &new_path(1), &trusting()).unwrap());
+            }
+        });
+        let [with, without] = in_turns(1000, || {}, &mut [&mut with, &mut without]);
+        let blocks = table / BLOCK_SIZE;
+        println!(
+            "a plan with {blocks} blocks of relocations: {with:?}, without {without:?}: {:.2} ns a block",
+            with.saturating_sub(without).as_nanos() as f64 / f64::from(blocks)
+        );
+    }
+}
+
 fn ratio(one: Duration, two: Duration) -> f64 {
     one.as_secs_f64() / two.as_secs_f64()
 }
 
 /// The median time of each task; `before` each run is not counted.
-fn in_turns(count: usize, before: impl Fn(), tasks: &mut [&mut dyn FnMut(); 2]) -> [Duration; 2] {
-    let mut times = [Vec::new(), Vec::new()];
+fn in_turns<const N: usize>(
+    count: usize,
+    before: impl Fn(),
+    tasks: &mut [&mut dyn FnMut(); N],
+) -> [Duration; N] {
+    let mut times = [const { Vec::new() }; N];
     for _ in 0..count {
         for (task, times) in tasks.iter_mut().zip(&mut times) {
             before();
@@ -213,6 +292,13 @@ peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][
 print(f"LIEF {lief.__version__}: {took:.0f} ms, {' '.join(peak.split())}")
 "#;
 
+/// Where the headers say how many bytes of relocations there are, and the bytes of each block.
+const RELOCATIONS_SIZE: usize = NT + 24 + 156;
+const BLOCK_SIZE: u32 = 24;
+
+/// Where the NT headers are.
+const NT: usize = 0x80;
+
 const CHILD: &str = "PE_PATCH_BENCH_CHILD";
 
 /// A DLL of this many bytes, like a large program's: most of it code, with exports, unwinding
@@ -225,7 +311,7 @@ fn image(length: usize) -> Vec<u8> {
     let mut relocations = Vec::new();
     for page in 0..pages {
         relocations.extend((0x1000 + page as u32 * 4096).to_le_bytes());
-        relocations.extend(24_u32.to_le_bytes());
+        relocations.extend(BLOCK_SIZE.to_le_bytes());
         relocations.extend((0..8_u16).flat_map(|entry| ((10 << 12) | (entry * 512)).to_le_bytes()));
     }
     let exports = length / 5000;
@@ -251,13 +337,13 @@ fn image(length: usize) -> Vec<u8> {
     bytes[starts[4]..][..relocations.len()].copy_from_slice(&relocations);
     headers(&mut bytes, &starts, &sizes, unwinding as u32, relocations.len() as u32);
     let sum = pe_patch::checksum(&bytes).unwrap();
-    bytes[0x80 + 24 + 64..][..4].copy_from_slice(&sum.to_le_bytes());
+    bytes[NT + 24 + 64..][..4].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
 /// The debug directory with three entries, and behind it the exports.
 fn read_only(bytes: &mut [u8], start: u32, exports: u32) {
-    let record = [b"RSDS", &[7; 16][..], &1_u32.to_le_bytes(), b"C:\\build\\game_00000000.pdb\0"];
+    let record = [b"RSDS", &[7; 16][..], &1_u32.to_le_bytes(), b"C:\\build\\game_0000000000.pdb\0"];
     let record = record.concat();
     let at = start as usize;
     for (index, (kind, size)) in [(2, record.len() as u32), (13, 64), (16, 36)].iter().enumerate() {
@@ -288,7 +374,7 @@ fn read_only(bytes: &mut [u8], start: u32, exports: u32) {
 
 /// Headers of an image whose sections lie in the file as they do in memory.
 fn headers(bytes: &mut [u8], starts: &[usize], sizes: &[usize], unwinding: u32, relocations: u32) {
-    let nt = 0x80_usize;
+    let nt = NT;
     bytes[..2].copy_from_slice(b"MZ");
     bytes[0x3c] = nt as u8;
     bytes[nt..][..6].copy_from_slice(b"PE\0\0\x64\x86");

@@ -30,8 +30,8 @@ pub(crate) struct Draft<'image, 'data> {
     certificates: Option<Certificates>,
     signature: Signature,
     appended: Vec<u8>,
-    /// Addresses of appended bytes.
-    appended_at: Option<Range<u64>>,
+    /// The addresses of those of them that hold something, and the offset of the first.
+    appended_at: Option<(Range<u64>, u64)>,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -114,10 +114,11 @@ impl<'image, 'data> Draft<'image, 'data> {
         self.write(Some(owner), range.start, &zeros)
     }
 
-    /// Appends bytes at [`end`](Draft::end), of which those from `address` on are mapped.
-    pub(crate) fn append(&mut self, bytes: &[u8], addresses: Range<u64>) {
+    /// Appends bytes at [`end`](Draft::end). Those from `offset` on, at `addresses`, hold something;
+    /// the others are padding.
+    pub(crate) fn append(&mut self, bytes: &[u8], addresses: Range<u64>, offset: u64) {
         self.appended.extend_from_slice(bytes);
-        self.appended_at = Some(addresses);
+        self.appended_at = Some((addresses, offset));
     }
 
     pub(crate) fn warn(&mut self, warning: Warning) {
@@ -152,7 +153,6 @@ impl<'image, 'data> Draft<'image, 'data> {
             });
         }
         let signature = self.strip()?;
-        self.check_relocations()?;
         self.warn_of_hashes();
 
         let was_right = match (stored.value, sum) {
@@ -171,6 +171,7 @@ impl<'image, 'data> Draft<'image, 'data> {
             checksum::after(&self.plan, stored, before, self.image.end())
         };
         self.write_u32(Tenant::Headers, stored.offset, after)?;
+        self.check_relocations()?;
         Ok(Finished {
             plan: self.plan,
             checksum: ChecksumReport {
@@ -235,18 +236,11 @@ impl<'image, 'data> Draft<'image, 'data> {
             .iter()
             .map(|edit| edit.offset..edit.end().unwrap_or(u64::MAX))
             .collect();
-        self.check_touched(&Touched::of(self.image, &edits))?;
-        match &self.appended_at {
-            Some(addresses) => self.check_touched(&Touched::at(addresses.clone(), self.end())),
-            None => Ok(()),
-        }
-    }
-
-    fn check_touched(&self, touched: &Touched) -> Result<(), Error> {
-        if let Some(Collision { offset, address }) = base_relocation(self.image, touched) {
+        let touched = Touched::of(self.image, &edits, self.appended_at.clone());
+        if let Some(Collision { offset, address }) = base_relocation(self.image, &touched) {
             return Err(Error::Relocated { offset, address });
         }
-        if let Some(Collision { offset, address }) = dynamic_relocation(self.image, touched) {
+        if let Some(Collision { offset, address }) = dynamic_relocation(self.image, &touched) {
             return Err(Error::DynamicallyRelocated { offset, address });
         }
         Ok(())

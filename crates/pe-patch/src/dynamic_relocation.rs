@@ -9,7 +9,7 @@ use crate::bytes;
 use crate::header::{Format, Machine};
 use crate::image::Image;
 use crate::load_config::LoadConfig;
-use crate::relocation::{Collision, Touched, WIDEST, blocks};
+use crate::relocation::{Collision, Touched, WIDEST};
 
 /// The first dynamic relocation that covers a touched byte.
 ///
@@ -129,7 +129,7 @@ fn overrides(fixups: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn collision(fixups: &[u8], kind: Kind, touched: &Touched) -> Option<Collision> {
-    blocks(fixups).filter(|(page, _)| touched.is_near_page(*page)).find_map(|(page, entries)| {
+    touched.blocks(fixups).find_map(|(page, entries)| {
         let hit = |place: u64, width: u64| {
             let start = page.saturating_add(place);
             touched.collision(start..start.saturating_add(width))

@@ -97,7 +97,8 @@ impl Place {
                 if overlay < draft.end() {
                     draft.warn(Warning::BehindOverlay { overlay, offset: self.offset });
                 }
-                draft.append(&appended, self.address..self.address.saturating_add(size));
+                let addresses = self.address..self.address.saturating_add(size);
+                draft.append(&appended, addresses, self.offset);
             }
         }
         if let Some(section) = self.section.filter(|section| section.flags.is_discardable()) {

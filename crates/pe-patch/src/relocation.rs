@@ -25,11 +25,16 @@ pub(crate) struct Collision {
 }
 
 impl Touched {
-    /// Every address at which these ranges of the file are mapped.
+    /// Every address at which these ranges of the file are mapped, and the addresses of bytes that
+    /// are appended, with their offset.
     ///
     /// Where so many sections map the same bytes that the list would be long, everything between
     /// the first range and the last counts as touched: no linker lays out such an image.
-    pub(crate) fn of(image: &Image<'_>, edits: &[Range<u64>]) -> Touched {
+    pub(crate) fn of(
+        image: &Image<'_>,
+        edits: &[Range<u64>],
+        appended: Option<(Range<u64>, u64)>,
+    ) -> Touched {
         let edits = apart(edits.iter().map(|edit| (edit.clone(), edit.start)).collect());
         let headers = 0..u64::from(image.header().size_of_headers).max(PAGE.into());
         let mut mappings: Vec<(u64, Range<u64>)> =
@@ -48,7 +53,7 @@ impl Touched {
         };
         let edits = if count > MOST_RANGES { hull } else { edits };
 
-        let mut ranges = Vec::new();
+        let mut ranges = Vec::from_iter(appended);
         for (address, held) in &mappings {
             for (edit, _) in reached(&edits, held) {
                 let (start, end) = (edit.start.max(held.start), edit.end.min(held.end));
@@ -60,11 +65,6 @@ impl Touched {
         Touched { ranges: apart(ranges) }
     }
 
-    /// Bytes at these addresses, which the file does not hold yet.
-    pub(crate) fn at(addresses: Range<u64>, offset: u64) -> Touched {
-        Touched { ranges: vec![(addresses, offset)] }
-    }
-
     /// Whether a word of the loader's covers one of the bytes.
     pub(crate) fn collision(&self, word: Range<u64>) -> Option<Collision> {
         let (range, offset) = reached(&self.ranges, &word).first()?;
@@ -72,9 +72,33 @@ impl Touched {
         Some(Collision { offset: offset.saturating_add(inside), address: word.start })
     }
 
-    /// Whether entries of a page's block can change one of the bytes.
-    pub(crate) fn is_near_page(&self, page: u64) -> bool {
-        !reached(&self.ranges, &(page..page.saturating_add(REACH))).is_empty()
+    /// Those blocks of a table whose entries can change one of the bytes.
+    ///
+    /// Linkers sort blocks by page, loaders do not ask for that: what is known of one page is
+    /// known of all up to the next touched byte, and a block whose page lies elsewhere is looked
+    /// up.
+    pub(crate) fn blocks<'a>(
+        &'a self,
+        table: &'a [u8],
+    ) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
+        let mut quiet = 0..0;
+        blocks(table).filter(move |&(page, _)| {
+            if quiet.contains(&page) {
+                return false;
+            }
+            quiet = self.quiet_around(page);
+            !quiet.contains(&page)
+        })
+    }
+
+    /// The pages between two touched bytes of which no block can change either. A page that is
+    /// not among them although it lies there has a block that can.
+    fn quiet_around(&self, page: u64) -> Range<u64> {
+        let (before, behind) =
+            self.ranges.split_at(self.ranges.partition_point(|(range, _)| range.end <= page));
+        let start = before.last().map_or(0, |(range, _)| range.end);
+        let end = behind.first().map_or(u64::MAX, |(range, _)| range.start);
+        start..end.saturating_sub(FARTHEST)
     }
 }
 
@@ -110,7 +134,7 @@ pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Co
     let directory = image.directory(DirectoryKind::BaseRelocation)?;
     let (offset, left) = image.held_at(directory.address.into())?;
     let table = bytes::range(image.data(), offset, left.min(directory.size.into()))?;
-    blocks(table).filter(|(page, _)| touched.is_near_page(*page)).find_map(|(page, entries)| {
+    touched.blocks(table).find_map(|(page, entries)| {
         let (entries, _) = pod::slice_from_bytes::<U16<LE>>(entries, entries.len() / 2).ok()?;
         entries.iter().find_map(|entry| {
             let entry = entry.get(LE);
@@ -128,11 +152,12 @@ pub(crate) fn base_relocation(image: &Image<'_>, touched: &Touched) -> Option<Co
 pub(crate) fn blocks(table: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = table;
     std::iter::from_fn(move || {
-        let header = u64::from_le_bytes(*rest.first_chunk()?);
+        let (header, entries) = rest.split_first_chunk()?;
+        let header = u64::from_le_bytes(*header);
         let size = usize::try_from(header >> 32).ok()?;
-        let (block, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
-        rest = behind;
-        Some((header & 0xffff_ffff, block.get(BLOCK_HEADER..)?))
+        let held = size.checked_sub(BLOCK_HEADER)?;
+        rest = rest.get(size..).unwrap_or_default();
+        Some((header & 0xffff_ffff, entries.get(..held).unwrap_or(entries)))
     })
 }
 
@@ -152,9 +177,9 @@ const BLOCK_HEADER: usize = 8;
 /// Each edit of a sound image is mapped once, or twice in its headers.
 const MOST_RANGES: usize = 1 << 16;
 
-/// How far behind the start of a page its relocations can change bytes; a rewritten call, which a
-/// dynamic relocation may be of, has up to 16.
-const REACH: u64 = PAGE as u64 + 16;
+/// How far behind the start of a page its relocations can change a byte: at the last place, the
+/// last byte of a rewritten call, which a dynamic relocation may be of and which has up to 16.
+const FARTHEST: u64 = PAGE as u64 - 1 + 15;
 
 /// The most bytes that one relocation changes.
 pub(crate) const WIDEST: u64 = 8;

@@ -94,11 +94,15 @@ fn appended_bytes_are_not_put_where_the_loader_relocates() {
     maker.directories[RELOCATIONS].1 = table.len() as u32;
     maker.sections[3] = Part::new(".reloc", 0x4000, 0xa00, DISCARDABLE, table);
     let refused = plan(&maker, &long).unwrap_err();
-    assert!(matches!(refused, Error::Relocated { address: 0x5040, .. }), "{refused}");
+    assert_eq!(refused, Error::Relocated { offset: 0xc40, address: 0x5040 });
+    // Behind an overlay and what aligns the file.
+    maker.overlay = b"payload".to_vec();
+    let refused = plan(&maker, &long).unwrap_err();
+    assert_eq!(refused, Error::Relocated { offset: 0xe40, address: 0x5040 });
 
     let maker = maker::dynamically_relocated(0x8664, 4, &maker::block(0x5000, &[0x40, 0, 0, 0]));
     let refused = plan(&maker, &long).unwrap_err();
-    assert!(matches!(refused, Error::DynamicallyRelocated { address: 0x5040, .. }), "{refused}");
+    assert_eq!(refused, Error::DynamicallyRelocated { offset: 0xc40, address: 0x5040 });
 }
 
 #[test]
@@ -109,6 +113,69 @@ fn headers_that_the_loader_relocates_are_not_changed() {
     maker.sections[3] = Part::new(".reloc", 0x4000, 0xa00, DISCARDABLE, table);
     let refused = plan(&maker, &"n".repeat(3000)).unwrap_err();
     assert_eq!(refused, Error::Relocated { offset: size_of_image, address: size_of_image });
+}
+
+#[test]
+fn a_checksum_that_the_loader_relocates_is_not_brought_up_to_date() {
+    let mut maker = maker::relocated(0x100);
+    let checksum = maker.checksum_offset() as u64;
+    let table = relocations(0, &[(3, checksum as u16)]);
+    maker.sections[3] = Part::new(".reloc", 0x4000, 0xa00, DISCARDABLE, table);
+    let refused = plan(&maker, "b.pdb").unwrap_err();
+    assert_eq!(refused, Error::Relocated { offset: checksum, address: checksum });
+    // Nothing of it changes where there is none, and then nobody minds.
+    maker.with_checksum = false;
+    assert_eq!(rung(&maker, "b.pdb"), Rung::Record);
+}
+
+/// Blocks of pages that are far from a change, next to it and in between, in the order given.
+fn blocks_of_pages(pages: &[u32], entry: (u16, u16)) -> Maker {
+    let mut maker = maker::relocated(0x100);
+    let table: Vec<u8> = pages.iter().flat_map(|&page| relocations(page, &[entry])).collect();
+    maker.directories[RELOCATIONS] = (0x4000, table.len() as u32);
+    maker.sections[3] = Part::new(".reloc", 0x4000, 0xa00, DISCARDABLE, table);
+    maker
+}
+
+#[test]
+fn a_relocation_is_found_wherever_its_block_stands_in_the_table() {
+    let near = (10, PATH + 2);
+    let far = [0x1000, 0x3000, 0x4000, 0x1000, 0x10_0000, 0x3000];
+    assert_eq!(rung(&blocks_of_pages(&far, near), "b.pdb"), Rung::Record);
+    for place in 0..=far.len() {
+        let mut pages = far.to_vec();
+        pages.insert(place, RDATA);
+        let refused = plan(&blocks_of_pages(&pages, near), "b.pdb").unwrap_err();
+        let address = u64::from(RDATA) + u64::from(near.1);
+        let offset = u64::from(RDATA_OFFSET) + u64::from(near.1);
+        assert_eq!(refused, Error::Relocated { offset, address }, "{place}");
+    }
+}
+
+#[test]
+fn a_relocation_reaches_over_the_end_of_its_page_and_no_further() {
+    // The nine bytes of the path change; the pages of these blocks are odd.
+    let path = RDATA + u32::from(PATH);
+    for (page, place, is_refused) in [
+        (path - 0xfff - 7, 0xfff, true),
+        (path - 0xfff - 8, 0xfff, false),
+        (path - 8, 0, false),
+        (path - 7, 0, true),
+        (path + 9, 0, false),
+        (path + 8, 0, true),
+    ] {
+        // A page far away comes first, so that what is known of it cannot mislead.
+        let maker = blocks_of_pages(&[0x10_0000, page], (10, place));
+        let outcome = plan(&maker, "b.pdb").map(|_| ());
+        let address = u64::from(page) + u64::from(place);
+        match outcome {
+            Ok(()) => assert!(!is_refused, "{page:#x}"),
+            Err(Error::Relocated { address: found, .. }) => {
+                assert!(is_refused && found == address, "{page:#x}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 #[test]
