@@ -1,8 +1,8 @@
 use elf_sections::{
-    Class, Error, Expected, Image, Kind, Machine, Structure, Tag, Verdict, verdict,
+    Class, Error, Expected, Image, Kind, Machine, SegmentKind, Structure, Tag, Verdict, verdict,
 };
 
-use crate::support::{GUEST, Workshop, guests, regressions, skipped};
+use crate::support::{GUEST, Workshop, guests, has, regressions, skipped};
 
 fn expected() -> Expected<'static> {
     Expected { entry: Some("cr_main"), ..Expected::native() }
@@ -85,7 +85,7 @@ fn a_page_of_zeros_in_a_table_is_incomplete() {
         let tables = [Tag::STRTAB, Tag::SYMTAB, Tag::RELA, Tag::GNU_HASH, Tag::JMPREL];
         let addresses = tables.iter().filter_map(|&tag| image.dynamic_value(tag));
         let tables = addresses.map(|address| image.offset_of(address, 1).unwrap());
-        let dynamic = image.segment(elf_sections::SegmentKind::DYNAMIC).unwrap().offset;
+        let dynamic = image.segment(SegmentKind::DYNAMIC).unwrap().offset;
         let header = image.header();
         let places = tables.chain([0, dynamic, header.program_headers, header.section_headers]);
         for place in places.collect::<Vec<u64>>() {
@@ -97,6 +97,61 @@ fn a_page_of_zeros_in_a_table_is_incomplete() {
             assert!(verdict.reason().is_some_and(Error::is_incomplete), "{name}: {start:#x}");
         }
     }
+}
+
+/// As a plan leaves it that has moved the table: its last entries, which are zeros, are the first
+/// of a page of which nothing else is used.
+#[test]
+fn the_zeros_that_end_a_dynamic_table_may_be_alone_on_a_page_and_more_may_not() {
+    if !cfg!(all(target_pointer_width = "64", target_endian = "little")) {
+        return skipped("64-bit compiler");
+    }
+    let workshop = Workshop::new();
+    let mut count = 0;
+    for (name, bytes) in guests(&workshop, &[]) {
+        let image = Image::parse(&bytes).unwrap();
+        for (zeros, is_whole) in [(1, true), (5, true), (8, true), (9, false), (100, false)] {
+            let moved = with_dynamic_table_across_pages(&image, zeros);
+            let verdict = verdict(&moved, &expected());
+            let is_hole = matches!(
+                verdict.reason(),
+                Some(Error::ZeroFilled { structure: Structure::DynamicTable, .. })
+            );
+            assert!(if is_whole { verdict.reason().is_none() } else { is_hole }, "{name}, {zeros}");
+            count += 1;
+        }
+    }
+    println!("{count} tables");
+    assert!(count > 0 || !has("gcc"));
+}
+
+/// The image with its dynamic table in a segment of its own at the end: all that is said ends with
+/// a page, and the entries of zeros follow.
+fn with_dynamic_table_across_pages(image: &Image<'_>, zeros: usize) -> Vec<u8> {
+    let (header, dynamic) = (image.header(), image.dynamic());
+    let mut bytes = image.data().to_vec();
+    bytes.resize(bytes.len().next_multiple_of(0x1000), 0);
+    let start = bytes.len();
+    let address = image.range().unwrap().end.next_multiple_of(0x1000);
+    bytes.resize(start + 0x1000 - 16 * dynamic.len(), 0);
+    let table = (bytes.len() - start) as u64;
+    for entry in dynamic {
+        bytes.extend([entry.tag.0.cast_unsigned(), entry.value].map(u64::to_le_bytes).concat());
+    }
+    bytes.resize(bytes.len() + 16 * zeros + 200, 0);
+    let size = (bytes.len() - start) as u64;
+    let table_size = (16 * (dynamic.len() + zeros)) as u64;
+    let mut put = |kind, segment: [u32; 2], [skipped, size, align]: [u64; 3]| {
+        let index = image.segments().iter().position(|it| it.kind == kind).unwrap();
+        let at = header.program_headers as usize + 56 * index;
+        let (offset, address) = (start as u64 + skipped, address + skipped);
+        bytes[at..at + 8].copy_from_slice(&segment.map(u32::to_le_bytes).concat());
+        let words = [offset, address, address, size, size, align];
+        bytes[at + 8..at + 56].copy_from_slice(&words.map(u64::to_le_bytes).concat());
+    };
+    put(SegmentKind::DYNAMIC, [2, 6], [table, table_size, 8]);
+    put(SegmentKind::GNU_STACK, [1, 6], [0, size, 0x1000]);
+    bytes
 }
 
 #[test]
