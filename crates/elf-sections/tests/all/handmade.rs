@@ -32,6 +32,20 @@ fn seventy_thousand_segments_are_counted_by_section_zero() {
             let image = Image::parse(&bytes).unwrap();
             assert_eq!(image.segments().len(), 70_000);
             assert_eq!(image.segments()[69_999].address, 0x2000 * 69_999);
+            for segment in image.segments() {
+                let is_there = segment.offset + segment.file_size <= image.data().len() as u64;
+                let offset = (is_there && segment.file_size != 0).then_some(segment.offset);
+                let found = image.offset_of(segment.address, segment.file_size);
+                assert_eq!(found, offset, "{segment:x?}");
+                assert_eq!(image.offset_of(segment.address, segment.file_size + 1), None);
+                // Further up they overlap.
+                if segment.memory_size >= 0x2000 {
+                    continue;
+                }
+                let last = segment.address + segment.memory_size - 1;
+                assert_eq!(image.segment_at(last), Some(segment));
+                assert_eq!(image.segment_at(last + 1), None);
+            }
         }
     }
 }
