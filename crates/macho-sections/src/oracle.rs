@@ -1,15 +1,14 @@
 //! What must hold for every input: the fuzzer and the plain tests call the same functions.
 
+mod edits;
+
 use object::Object as _;
 use object::read::macho::{MachHeader, MachOFile};
 use object::{Endianness, macho};
-use patch_plan::Plan;
 
+pub use self::edits::macho_resign;
 use crate::sys::Module;
-use crate::{
-    Class, CommandKind, Container, Error, Image, Reason, Resigned, RpathChange,
-    plan_edit_and_resign, plan_install_name, plan_rpath, plan_uuid,
-};
+use crate::{Class, CommandKind, Container, Image, Reason};
 
 /// Reads everything of `bytes` that there is to read, checks what must be true of any image, and
 /// that other readers see the same.
@@ -36,124 +35,6 @@ pub fn macho_parse(bytes: &[u8]) {
         read_everything(&image);
         agrees_with_object(&image);
         agrees_with_goblin(&image);
-    }
-}
-
-/// Edits `bytes` in a way that they themselves choose, with the signature renewed, and checks that
-/// nothing but what was asked for has changed and that the signature then holds.
-///
-/// # Panics
-///
-/// Where a promise of this crate is broken.
-pub fn macho_resign(bytes: &[u8]) {
-    let Ok(container) = Container::parse(bytes) else { return };
-    for image in container.images().take(MOST).flatten() {
-        let base = image.base();
-        let seed = image
-            .data()
-            .iter()
-            .rev()
-            .take(64)
-            .fold(1_u64, |seed, &byte| seed.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
-        for round in 0..4_u64 {
-            let place = seed.wrapping_mul(round.wrapping_add(1));
-            let place = place.checked_rem(image.data().len() as u64).unwrap_or(0);
-            let old = image.data().iter().copied().skip(place as usize).take(3).collect::<Vec<_>>();
-            let new = old.iter().map(|byte| byte ^ 0x55).collect::<Vec<_>>();
-            let mut edits = Plan::new();
-            if edits.edit(base.wrapping_add(place), old, new).is_ok() {
-                let resigned = plan_edit_and_resign(&image, &edits);
-                check_resigned(bytes, &image, &resigned);
-                // The whole file's answer is the same, unless the edit is in what precedes slices.
-                if let (Ok(one), Ok(all)) = (&resigned, container.plan_edit_and_resign(&edits)) {
-                    assert_eq!(one.plan, all.plan);
-                }
-            }
-        }
-        let name = seed.to_string().repeat((seed % 9) as usize);
-        let uuid = plan_uuid(&image, [seed as u8; 16]);
-        if let Some(edited) = check_resigned(bytes, &image, &uuid) {
-            assert_eq!(again(&edited, &image).uuid(), Some([seed as u8; 16]));
-        }
-        let install_name = plan_install_name(&image, name.as_bytes());
-        if let Some(edited) = check_resigned(bytes, &image, &install_name) {
-            assert_eq!(again(&edited, &image).install_name(), Some(name.as_bytes()));
-        }
-        let first = image.rpaths().next().unwrap_or_default();
-        let changes = [
-            RpathChange::Add(name.as_bytes()),
-            RpathChange::Replace { old: first, new: name.as_bytes() },
-            RpathChange::Remove(first),
-        ];
-        for change in changes {
-            let resigned = plan_rpath(&image, change);
-            if let Some(edited) = check_resigned(bytes, &image, &resigned) {
-                let after = again(&edited, &image);
-                let (before, after) = (image.rpaths().count(), after.rpaths().count());
-                match change {
-                    RpathChange::Add(_) => assert_eq!(before.checked_add(1), Some(after)),
-                    RpathChange::Replace { .. } => assert_eq!(before, after),
-                    RpathChange::Remove(_) => assert_eq!(before.checked_sub(1), Some(after)),
-                }
-            }
-        }
-    }
-}
-
-/// The file after the plan, which undoes itself and leaves a signature that holds.
-fn check_resigned(
-    bytes: &[u8],
-    image: &Image<'_>,
-    resigned: &Result<Resigned, Error>,
-) -> Option<Vec<u8>> {
-    let resigned = match resigned {
-        Ok(resigned) => resigned,
-        Err(error) => {
-            assert!(!error.to_string().is_empty());
-            return None;
-        }
-    };
-    let mut edited = bytes.to_vec();
-    assert_eq!(resigned.plan.apply(&mut edited), Ok(()));
-    assert_eq!(edited.len(), bytes.len());
-    let after = again(&edited, image);
-    let verification = after.verify_signature();
-    match &verification {
-        Ok(Some(verification)) => assert!(verification.bad_pages.is_empty(), "{verification:?}"),
-        Ok(None) => assert!(resigned.directories.is_empty()),
-        Err(error) => assert!(resigned.directories.is_empty(), "{error}"),
-    }
-    let signature = after.signature().ok().flatten();
-    let hashes =
-        signature.iter().flat_map(|it| it.directories.iter().map(crate::CodeDirectory::cd_hash));
-    assert!(
-        resigned.directories.is_empty()
-            || hashes.eq(resigned.directories.iter().map(|directory| directory.cd_hash))
-    );
-    // Signing what is signed changes nothing.
-    if let Ok(twice) = plan_edit_and_resign(&after, &Plan::new()) {
-        assert!(twice.plan.is_empty());
-    }
-    let mut back = edited.clone();
-    assert_eq!(resigned.plan.invert().apply(&mut back), Ok(()));
-    assert_eq!(back, bytes);
-    Some(edited)
-}
-
-/// The image in the edited file. An edit may have broken its headers; then the old one.
-fn again<'a>(edited: &'a [u8], image: &Image<'_>) -> Image<'a> {
-    let start = usize::try_from(image.base()).unwrap_or(usize::MAX);
-    let data = edited.get(start..).and_then(|rest| rest.get(..image.data().len()));
-    let parsed = Image::at(data.unwrap_or_default(), image.base());
-    parsed.unwrap_or_else(|_| empty())
-}
-
-fn empty() -> Image<'static> {
-    const EMPTY: &[u8; 28] =
-        b"\xce\xfa\xed\xfe\x07\0\0\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    match Image::parse(EMPTY) {
-        Ok(image) => image,
-        Err(error) => unreachable!("{error}"),
     }
 }
 
