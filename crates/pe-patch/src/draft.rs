@@ -154,6 +154,9 @@ impl<'image, 'data> Draft<'image, 'data> {
         }
         let signature = self.strip()?;
         self.warn_of_hashes();
+        if let Some(warning) = Warning::cut_short(self.image) {
+            self.warn(warning);
+        }
 
         let was_right = match (stored.value, sum) {
             (0, _) | (_, KnownSum::Trust) => None,

@@ -121,6 +121,13 @@ impl<'data> Image<'data> {
         self.sections().filter(move |section| section.name == name)
     }
 
+    /// The first section of which the file does not have all bytes: the image is cut short, or still
+    /// being written.
+    pub fn cut_short(&self) -> Option<Section<'data>> {
+        let index = self.nameless().find(|section| section.missing() > 0)?.index;
+        self.section(index)
+    }
+
     /// The section that an address, counted from the base, is in.
     pub fn section_at(&self, address: u64) -> Option<Section<'data>> {
         let index = self.nameless().find(|section| section.range().contains(&address))?.index;

@@ -313,8 +313,7 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
 
 /// Bytes may be appended unless they would become part of a section that is cut short.
 fn check_end(draft: &Draft<'_, '_>) -> Result<(), &'static str> {
-    let is_cut = |section: Section<'_>| raw_range(&section).end > draft.end();
-    if draft.image.nameless().any(is_cut) {
+    if draft.image.cut_short().is_some() {
         return Err("a section's bytes reach beyond the end of the file");
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::fmt;
 
 use patch_plan::Plan;
 
+use crate::image::Image;
+
 /// A planned change of an image's PDB path, and what it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PdbPathPlan {
@@ -193,11 +195,26 @@ pub enum Warning {
         /// Where they were.
         offset: u64,
     },
+    /// A section's bytes reach beyond the end of the file, before the plan and after it.
+    CutShort {
+        /// The index of the first such section.
+        section: u16,
+        /// How many of its bytes are missing.
+        missing: u64,
+    },
     /// The record is in the file only: what reads the image in memory does not see it.
     NotInMemory {
         /// The entry's index.
         index: u32,
     },
+}
+
+impl Warning {
+    /// The warning that there is to give of an image as it is, whatever is planned.
+    pub fn cut_short(image: &Image<'_>) -> Option<Warning> {
+        let section = image.cut_short()?;
+        Some(Warning::CutShort { section: section.index, missing: section.missing() })
+    }
 }
 
 impl fmt::Display for Warning {
@@ -227,6 +244,12 @@ impl fmt::Display for Warning {
             }
             Warning::HiddenBytesErased { offset } => {
                 write!(f, "bytes behind the old path, from {offset:#x}, are erased")
+            }
+            Warning::CutShort { section, missing } => {
+                write!(
+                    f,
+                    "the file is cut short: {missing:#x} bytes of section {section} are missing"
+                )
             }
             Warning::NotInMemory { index } => {
                 write!(f, "entry {index}: its record is in the file only, and not in memory")

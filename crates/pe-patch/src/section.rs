@@ -29,6 +29,7 @@ pub struct Section<'data> {
     /// `VirtualSize`, as the header has it.
     pub virtual_size: u32,
     held: Held,
+    missing: u64,
 }
 
 /// `Characteristics` of a section.
@@ -61,6 +62,11 @@ impl Section<'_> {
     /// last page of the virtual size are not mapped and not counted.
     pub fn file_range(&self) -> Range<u64> {
         self.held.offset..self.held.offset.saturating_add(self.held.size)
+    }
+
+    /// How many bytes of `file_size` lie behind the end of the file: 0 unless the file is cut short.
+    pub fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// The same section without its name, which outlives the file's bytes.
@@ -105,6 +111,7 @@ impl<'data> Section<'data> {
             flags: SectionFlags(raw.characteristics.get(LE).0),
             virtual_size,
             held: Held::new(header, end, offset, file_size, size),
+            missing: missing(end, offset, file_size),
         }
     }
 }
@@ -122,6 +129,13 @@ impl Held {
         let mapped = align_up(size, unit.into()).unwrap_or(size);
         let last = offset.saturating_add(file_size).min(end);
         Held { offset: start, size: last.saturating_sub(start).min(mapped) }
+    }
+}
+
+fn missing(end: u64, offset: u64, file_size: u64) -> u64 {
+    match offset {
+        0 => 0,
+        _ => offset.saturating_add(file_size).saturating_sub(end).min(file_size),
     }
 }
 

@@ -167,7 +167,8 @@ With --json, one object a line for each image. Absent facts are null. A list has
   file, machine       x64, arm64x, ...
   entries             each with index, kind, guid, age, path, capacity (how many bytes of path fit
                       without moving anything) and problems
-  problems            what is wrong with the debug directory as a whole
+  problems            what is wrong with the debug directory as a whole, and whether the file is
+                      cut short
   signed              whether there is a certificate table
   checksum            stored, computed; 0 stored means that there is none
 

@@ -48,7 +48,9 @@ fn appended_bytes_never_become_those_of_a_section_that_is_cut_short() {
     let reasons = reasons(&maker, &long);
     assert!(reasons.contains(&(Rung::NewSection, cut)), "{reasons:?}");
     assert!(reasons.contains(&(Rung::LastSection, cut)), "{reasons:?}");
-    assert_eq!(rung(&maker, "b.pdb"), Rung::Record);
+    let planned = plan(&maker, "b.pdb").unwrap();
+    assert_eq!(planned.report.entries[0].rung, Rung::Record);
+    assert_eq!(planned.report.warnings, [Warning::CutShort { section: 2, missing: 0x200 }]);
 }
 
 #[test]

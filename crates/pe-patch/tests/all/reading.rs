@@ -46,6 +46,24 @@ fn every_machine_has_a_name_and_hybrids_are_told_by_their_metadata() {
 }
 
 #[test]
+fn a_section_says_how_many_of_its_bytes_the_file_does_not_have() {
+    let mut maker = Maker::new(true);
+    // What has no offset is not in the file, and misses nothing there.
+    let mut bss = Part::new(".bss", 0x4000, 0, WRITE, Vec::new());
+    bss.file_size = 0x200;
+    maker.sections.push(bss);
+    let missing = |maker: &Maker| {
+        let bytes = maker.bytes();
+        let image = Image::parse(&bytes).unwrap();
+        let first = image.cut_short().map(|section| (section.index, section.name.to_vec()));
+        (image.sections().map(|section| section.missing()).collect::<Vec<_>>(), first)
+    };
+    assert_eq!(missing(&maker), (vec![0; 4], None));
+    maker.length = Some(0x7ff);
+    assert_eq!(missing(&maker), (vec![0, 1, 0x200, 0], Some((1, b".rdata".to_vec()))));
+}
+
+#[test]
 fn sections_say_where_they_are_in_the_file_and_in_memory() {
     let mut maker = maker::mingw();
     maker.sections.push(Part::new(".state", 0x4000, 0, WRITE, Vec::new()));

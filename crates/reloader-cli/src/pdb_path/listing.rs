@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::bail;
-use pe_patch::{DebugEntry, DirectoryKind, Image};
+use pe_patch::{DebugEntry, DirectoryKind, Image, Warning};
 use serde::Serialize;
 
 use crate::legible::legible;
@@ -52,11 +52,14 @@ impl Listing {
                 bail!("{}: the debug directory has no entry {only}", file.display());
             }
         }
+        let mut problems: Vec<String> =
+            directory.problems.iter().map(ToString::to_string).collect();
+        problems.extend(Warning::cut_short(image).map(|warning| warning.to_string()));
         Ok(Self {
             file: file.display().to_string(),
             machine: image.machine().to_string(),
             entries,
-            problems: directory.problems.iter().map(ToString::to_string).collect(),
+            problems,
             signed: image.directory(DirectoryKind::Security).is_some(),
             checksum: Checksum {
                 stored: image.stored_checksum().value,

@@ -120,6 +120,20 @@ fn a_list_is_a_table_for_readers_and_an_object_for_programs() {
 }
 
 #[test]
+fn an_image_that_is_cut_short_is_listed_and_changed_with_a_warning() {
+    let mut bytes = image(&[OLD]);
+    bytes.truncate(bytes.len() - 0x40);
+    let desk = Desk::with(&[("guest.dll", bytes)]);
+    let warning = "the file is cut short: 0x40 bytes of section 0 are missing";
+    assert_eq!(desk.json(&["guest.dll"])[0]["problems"], json!([warning]));
+    let end = desk.run(&["guest.dll"]);
+    assert_eq!(end.output.last().unwrap().trim(), warning);
+    let report = &desk.json(&["guest.dll", "--set", SHORT, "--in-place"])[0];
+    assert_eq!(report["warnings"], json!([warning]));
+    assert_eq!(desk.listed("guest.dll"), SHORT);
+}
+
+#[test]
 fn a_set_path_is_written_where_the_user_says_and_the_report_is_what_was_done() {
     for (new, rung) in [(SHORT, "record"), (LONG, "tail"), (&LONG.repeat(12), "new-section")] {
         let desk = Desk::with(&[("guest.dll", image(&[OLD]))]);
