@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
+use std::sync::atomic::AtomicPtr;
 use std::time::Duration;
 
 use crash_guard::{Fault, Guard};
@@ -49,32 +50,55 @@ impl Caller {
         // SAFETY: as the caller promises.
         unsafe { self.guard.call_fn(entry, argument) }
     }
+}
 
-    /// Calls a guest's entry function.
+/// A call of a guest's entry function that is made once, or again and again: nothing has to be put
+/// together for it then.
+#[derive(Debug)]
+pub(crate) struct Entering {
+    caller: Caller,
+    call: Call,
+}
+
+#[derive(Debug)]
+struct Call {
+    main: Main,
+    /// An atomic for its being sendable only.
+    context: AtomicPtr<Context>,
+    operation: c_int,
+    result: c_int,
+}
+
+impl Entering {
+    /// `main` is what a guest exports under the contract's name, and stays mapped for as long as this
+    /// is run.
+    pub(crate) fn new(caller: Caller, main: Main, operation: Operation) -> Self {
+        let context = AtomicPtr::default();
+        Self { caller, call: Call { main, context, operation: operation as c_int, result: 0 } }
+    }
+
+    /// Makes the call. The fault is boxed so that the result is returned in registers.
     #[inline]
-    pub(crate) fn operate(
-        &self,
-        main: Main,
-        context: &mut Context,
-        operation: Operation,
-    ) -> Result<c_int, Fault> {
-        struct Call {
-            main: Main,
-            context: *mut Context,
-            operation: c_int,
-            result: c_int,
-        }
+    pub(crate) fn run(&mut self, context: &mut Shared) -> Result<c_int, Box<Fault>> {
         unsafe extern "C-unwind" fn run(call: *mut c_void) {
-            // SAFETY: `call` is the `Call` below; `main` is what the guest exports under the
-            // contract's name.
+            // SAFETY: `call` is the `Call` of an `Entering` that is being run: its context is valid,
+            // and `main` is what a guest exports under the contract's name.
             unsafe {
                 let call = call.cast::<Call>();
-                (*call).result = ((*call).main)((*call).context, (*call).operation);
+                let context = *(*call).context.get_mut();
+                (*call).result = ((*call).main)(context, (*call).operation);
             }
         }
-        let mut call = Call { main, context, operation: operation as c_int, result: 0 };
+        // A comparison costs less than the store that it most times saves.
+        let context = context.as_mut_ptr();
+        if *self.call.context.get_mut() != context {
+            *self.call.context.get_mut() = context;
+        }
+        let call = &raw mut self.call;
         // SAFETY: `run` has no destructors, and `call` outlives it.
-        unsafe { self.run(run, (&raw mut call).cast()) }?;
-        Ok(call.result)
+        match unsafe { self.caller.run(run, call.cast()) } {
+            Ok(()) => Ok(self.call.result),
+            Err(fault) => Err(Box::new(fault)),
+        }
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crash_guard::{Fault, Installed};
 
 use crate::builder::{Builder, EventCallback, Options};
-use crate::contract::{Context, FailureCode, Operation};
-use crate::entry::{Caller, Shared};
+use crate::contract::{Context, FailureCode};
+use crate::entry::{Caller, Entering, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Refusal};
 use crate::machine::{Action, Machine, Outcome, Request};
@@ -45,6 +45,8 @@ pub struct Plugin {
     spare_copy: Option<Staged>,
     context: Shared,
     caller: Caller,
+    /// The call that a step without news is, while a version runs and the machine is between requests.
+    ready: Option<Entering>,
     notice: Notice,
     neighbours: Neighbours,
     stage: Arc<Stage>,
@@ -146,6 +148,7 @@ impl Plugin {
             spare_copy: None,
             context: Shared::new(),
             caller: Caller::new(options.deadline),
+            ready: None,
             stage,
             neighbours: Neighbours::default(),
             seen: None,
@@ -178,14 +181,10 @@ impl Plugin {
     /// Runs the guest once without looking for a new build.
     #[inline]
     pub fn step_without_check(&mut self) -> Step {
-        // The one that runs stands last.
-        let Some(version) = self.versions.last() else { return self.step_after(false) };
-        if self.machine.running() != Some(version.number()) {
-            return self.step_after(false);
-        }
+        let Some(ready) = &mut self.ready else { return self.step_after(false) };
         // The machine would ask for just this call, and a guest that returns well changes nothing
         // in it.
-        match version.call(&mut self.context, Operation::Step) {
+        match ready.run(&mut self.context) {
             Ok(value) if value >= 0 => {
                 self.steps += 1;
                 Step::Ran(value)
@@ -215,7 +214,7 @@ impl Plugin {
     /// When there is no such version, or when it fails to load; then the last version that worked
     /// takes over with the next step.
     pub fn roll_back_to(&mut self, version: u32) -> Result<(), Error> {
-        let action = self.machine.begin(Request::RollBack { to: version });
+        let action = self.begin(Request::RollBack { to: version });
         match self.perform(action) {
             Outcome::RolledBack => Ok(()),
             Outcome::Failed => {
@@ -246,6 +245,7 @@ impl Plugin {
     }
 
     /// How many steps the versions made altogether.
+    #[inline]
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -324,17 +324,19 @@ impl Plugin {
             return;
         }
         let version = self.machine.current().or(self.called);
-        let action = self.machine.begin(Request::Close);
+        let action = self.begin(Request::Close);
         let outcome = self.perform(action);
         self.closed = outcome == Outcome::Closed;
         self.tell(Event::Closed { version, steps: self.steps });
         self.tell_all();
     }
 
+    fn running(&self) -> Option<&Version> {
+        self.machine.running().and_then(|number| self.find(number))
+    }
+
     fn current(&self) -> Result<&Version, Error> {
-        self.machine
-            .running()
-            .and_then(|number| self.find(number))
+        self.running()
             .ok_or_else(|| Error::new(ErrorKind::NoVersion, "no version is running").at(&self.path))
     }
 
@@ -342,9 +344,15 @@ impl Plugin {
         self.versions.iter().find(|version| version.number() == number)
     }
 
+    /// Takes a request to the machine.
+    fn begin(&mut self, request: Request) -> Action {
+        self.ready = None;
+        self.machine.begin(request)
+    }
+
     #[cold]
-    fn step_failed(&mut self, result: Result<i32, Fault>) -> Step {
-        match self.machine.begin(Request::Step { news: false }) {
+    fn step_failed(&mut self, result: Result<i32, Box<Fault>>) -> Step {
+        match self.begin(Request::Step { news: false }) {
             Action::Call { version, operation } => {
                 let answer = self.called(version, operation, result);
                 let action = self.machine.answer(answer);
@@ -358,7 +366,7 @@ impl Plugin {
     #[cold]
     fn step_after(&mut self, news: bool) -> Step {
         let news = news && self.is_new_build();
-        let action = self.machine.begin(Request::Step { news });
+        let action = self.begin(Request::Step { news });
         self.finish_step(action)
     }
 

@@ -9,8 +9,8 @@ use crash_guard::{Fault, Installed};
 use elf_sections::{Image, Routines};
 
 use crate::builder::Options;
-use crate::contract::{Context, Main, Operation};
-use crate::entry::Caller;
+use crate::contract::{Main, Operation};
+use crate::entry::{Caller, Entering};
 use crate::event::{Cause, During, Failure, Memory, RefusalKind};
 use crate::neighbour::Neighbours;
 use crate::stage::{Identity, NotStaged, Stage, Staged};
@@ -136,6 +136,7 @@ impl Version {
             return Err(refused(RefusalKind::BadImage, reason));
         };
         let range = shift(&checked.range, bias);
+        let caller = loading.caller.within(range.clone());
         let mut version = Self {
             number: loading.number,
             staged,
@@ -143,7 +144,7 @@ impl Version {
             needed: checked.dependencies,
             dependencies,
             main,
-            caller: loading.caller.within(range.clone()),
+            caller,
             bias,
             range,
             state: checked.state,
@@ -217,9 +218,9 @@ impl Version {
         start..start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    #[inline]
-    pub(crate) fn call(&self, context: &mut Context, operation: Operation) -> Result<i32, Fault> {
-        self.caller.operate(self.main, context, operation)
+    /// A call of its entry function, to be run while the version is mapped.
+    pub(crate) fn entering(&self, operation: Operation) -> Entering {
+        Entering::new(self.caller.clone(), self.main, operation)
     }
 
     /// The places of everything in this version.

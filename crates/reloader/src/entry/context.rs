@@ -1,7 +1,6 @@
 //! The 32 bytes that host and guest share: the plugin's own, or the host's.
 
 use std::ops::{Deref, DerefMut};
-use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::contract::{Context, FailureCode};
@@ -9,22 +8,22 @@ use crate::contract::{Context, FailureCode};
 /// The context of a plugin, at an address that stays while a call is under way.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    own: Box<Context>,
-    /// The host's, or null. An atomic for its being sendable only.
-    lent: AtomicPtr<Context>,
+    /// The plugin's own or the host's, never null. An atomic for its being sendable only.
+    current: AtomicPtr<Context>,
+    own: AtomicPtr<Context>,
 }
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        let own = Context {
+        let own = Box::into_raw(Box::new(Context {
             host: AtomicPtr::default(),
             userdata: AtomicPtr::default(),
             version: 0,
             failure: FailureCode::NONE,
             next_version: 1,
             last_working_version: 0,
-        };
-        Self { own: Box::new(own), lent: AtomicPtr::new(ptr::null_mut()) }
+        }));
+        Self { current: AtomicPtr::new(own), own: AtomicPtr::new(own) }
     }
 
     /// From now on `context` is the plugin's, or its own again with null.
@@ -34,7 +33,17 @@ impl Shared {
     /// or this is dropped.
     #[inline]
     pub(crate) unsafe fn lend(&mut self, context: *mut Context) {
-        *self.lent.get_mut() = context;
+        let context = if context.is_null() { *self.own.get_mut() } else { context };
+        // Hosts lend the same one all the time, and a comparison costs less than a store.
+        if *self.current.get_mut() != context {
+            *self.current.get_mut() = context;
+        }
+    }
+
+    /// Where it is; good until another is lent.
+    #[inline]
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut Context {
+        *self.current.get_mut()
     }
 }
 
@@ -43,8 +52,9 @@ impl Deref for Shared {
 
     #[inline]
     fn deref(&self) -> &Context {
-        // SAFETY: whoever lent it promised that it is valid and not referred to elsewhere.
-        unsafe { self.lent.load(Ordering::Relaxed).as_ref() }.unwrap_or(&self.own)
+        // SAFETY: its own is valid as long as it is; whoever lent another promised that that is
+        // valid and not referred to elsewhere.
+        unsafe { &*self.current.load(Ordering::Relaxed) }
     }
 }
 
@@ -52,6 +62,13 @@ impl DerefMut for Shared {
     #[inline]
     fn deref_mut(&mut self) -> &mut Context {
         // SAFETY: as above, and `self` is borrowed exclusively.
-        unsafe { self.lent.get_mut().as_mut() }.unwrap_or(&mut self.own)
+        unsafe { &mut *self.as_mut_ptr() }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: it was made by `new`, and nothing but `self` led to it.
+        drop(unsafe { Box::from_raw(*self.own.get_mut()) });
     }
 }

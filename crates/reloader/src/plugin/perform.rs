@@ -34,7 +34,10 @@ impl Plugin {
     pub(super) fn perform(&mut self, mut action: Action) -> Outcome {
         loop {
             let answer = match action {
-                Action::Finish(outcome) => return outcome,
+                Action::Finish(outcome) => {
+                    self.ready = self.running().map(|version| version.entering(Operation::Step));
+                    return outcome;
+                }
                 Action::Prepare { version } => self.prepare(version),
                 Action::Call { version, operation } => self.call(version, operation),
                 Action::Carry { from, to } => self.carry(from, to),
@@ -172,7 +175,7 @@ impl Plugin {
         let Some(at) = self.versions.iter().position(|version| version.number() == number) else {
             return Answer::Faulted;
         };
-        let result = self.versions[at].call(&mut self.context, operation);
+        let result = self.versions[at].entering(operation).run(&mut self.context);
         // A guest that resets the handlers of faults to the default, perhaps in a constructor,
         // disarms the guard.
         self.installed.verify_and_repair(DEFAULT);
@@ -188,11 +191,6 @@ impl Plugin {
             Operation::Load => {
                 let took = self.preparing_since.elapsed();
                 self.context.failure = FailureCode::NONE;
-                // The one that runs stands last.
-                if let Some(at) = self.versions.iter().position(|v| v.number() == number) {
-                    let version = self.versions.remove(at);
-                    self.versions.push(version);
-                }
                 let arrival = self.arrival.take();
                 let modules_verified = arrival.as_ref().and_then(|_| self.verify_modules());
                 match arrival {
@@ -231,13 +229,13 @@ impl Plugin {
         &mut self,
         number: u32,
         operation: Operation,
-        result: Result<i32, Fault>,
+        result: Result<i32, Box<Fault>>,
     ) -> Answer {
         self.called = Some(number);
         let (answer, cause) = match result {
             Ok(value) if value >= 0 => return Answer::Returned(value),
             Ok(value) => (Answer::Returned(value), Cause::Returned(value)),
-            Err(fault) => (Answer::Faulted, Cause::Fault(Box::new(fault))),
+            Err(fault) => (Answer::Faulted, Cause::Fault(fault)),
         };
         let place = match (&cause, self.find(number)) {
             (Cause::Fault(fault), Some(version)) => version.place_of(fault),
