@@ -28,32 +28,34 @@ static double now(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-static int update(void) { return cr_plugin_update(&ctx, false); }
-static int update_checked(void) { return cr_plugin_update(&ctx, true); }
+/* Nanoseconds of one evaluation of `call`, which gives 0. */
+#define EACH(call, times)                    \
+    double start = now();                    \
+    for (int i = 0; i < (times); i++)        \
+        if ((call) != 0)                     \
+            abort();                         \
+    return (now() - start) / (times)
 
-static int baseline(void)
+static double update(int times) { EACH(cr_plugin_update(&ctx, false), times); }
+static double update_checked(int times) { EACH(cr_plugin_update(&ctx, true), times); }
+
+static inline int baseline_call(void)
 {
     if (sigsetjmp(landing, 1))
         return -1;
     return guest(&ctx, CR_STEP);
 }
 
-static int baseline_checked(void)
+static inline int baseline_call_checked(void)
 {
     struct stat info;
     if (stat(path, &info) == 0 && info.st_mtime > newest)
         return -1;
-    return baseline();
+    return baseline_call();
 }
 
-static double each(int (*function)(void), int times)
-{
-    double start = now();
-    for (int i = 0; i < times; i++)
-        if (function() != 0)
-            abort();
-    return (now() - start) / times;
-}
+static double baseline(int times) { EACH(baseline_call(), times); }
+static double baseline_checked(int times) { EACH(baseline_call_checked(), times); }
 
 static int ascending(const void *a, const void *b)
 {
@@ -67,15 +69,15 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
-static void compare(const char *what, int (*ours)(void), int (*theirs)(void), int rounds, double bound)
+static void compare(const char *what, double (*ours)(int), double (*theirs)(int), int rounds, double bound)
 {
     static double mine[MOST], base[MOST], ratios[MOST];
     /* Looks at the file that were saved up are used up first: this is about calling all the time. */
-    each(ours, 200000);
-    each(theirs, 1000);
+    ours(200000);
+    theirs(1000);
     for (int i = 0; i < rounds; i++) {
-        mine[i] = each(ours, 100000);
-        base[i] = each(theirs, 5000);
+        mine[i] = ours(100000);
+        base[i] = theirs(5000);
         ratios[i] = base[i] / mine[i];
     }
     printf("  %s: %.1f ns, baseline %.1f ns, 1/%.1f of it (at least 1/%.0f)\n", what, median(mine, rounds),

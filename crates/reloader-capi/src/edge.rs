@@ -25,10 +25,12 @@ use crate::{pdb, section};
 
 mod handle;
 mod pointers;
+mod update;
 
 pub use handle::Handle;
-use handle::{Body, busy, lend_fresh, with};
+use handle::{Body, lend_fresh, with};
 use pointers::{give, null, path_of, taken_or_empty, text, text_or_null};
+pub use update::reloader_update;
 
 #[unsafe(no_mangle)]
 pub extern "C" fn reloader_message() -> *const c_char {
@@ -157,46 +159,6 @@ pub unsafe extern "C" fn reloader_step(plugin: *mut Handle, value: *mut c_int) -
         }
         Ok(status)
     })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn reloader_update(
-    plugin: *mut Handle,
-    context: *mut Context,
-    check: c_int,
-) -> c_int {
-    // Hosts call this all the time: it does without what the other functions share.
-    let update = || {
-        // SAFETY: the header asks for an open plugin or null.
-        let Some(handle) = (unsafe { plugin.as_ref() }) else {
-            say(&null("plugin").message);
-            return NOTHING_RAN;
-        };
-        if !handle.enter() {
-            say(&busy().message);
-            return NOTHING_RAN;
-        }
-        // SAFETY: it was not busy, and no other thread uses it; the header asks for a context that
-        // stays valid.
-        let value = unsafe {
-            let body = &mut *handle.body.get();
-            if !context.is_null() {
-                body.plugin.plugin.lend_context(context);
-            }
-            body.plugin.update(check != 0)
-        };
-        handle.leave();
-        value
-    };
-    match catch_unwind(AssertUnwindSafe(update)) {
-        Ok(value) => value,
-        Err(_) => {
-            // SAFETY: only what was entered panics, and that is not null.
-            unsafe { (*plugin).leave() };
-            say(DEFECT);
-            NOTHING_RAN
-        }
-    }
 }
 
 #[unsafe(no_mangle)]
@@ -437,5 +399,3 @@ fn answer(work: impl FnOnce() -> Result<Status, Problem>) -> Status {
 }
 
 const DEFECT: &str = "a defect of the library; the standard error has more";
-/// What `reloader_update` returns when nothing could run.
-const NOTHING_RAN: c_int = -2;

@@ -13,43 +13,47 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Looks {
     left: u32,
-    /// Calls since the clock was asked, while there are none left.
-    calls: u32,
+    /// How many steps the plugin has made when the clock is asked again. Steps are counted anyway, so
+    /// that a call which does not look has nothing to write down here.
+    due: u64,
     last: Instant,
 }
 
 const PAUSE: Duration = Duration::from_micros(200);
 const MOST: u32 = 1000;
-/// How many calls may go by between two questions to the clock.
-const CALLS: u32 = 128;
+/// How many steps may go by between two questions to the clock, while there are no looks left.
+const STEPS: u64 = 512;
 
 impl Looks {
     pub(crate) fn new() -> Self {
-        Self { left: MOST, calls: 0, last: Instant::now() }
+        Self { left: MOST, due: 0, last: Instant::now() }
     }
 
-    /// Whether there is a look left, which then is taken.
+    /// Whether there is a look left, which then is taken. `steps`: how many the plugin has made.
     #[inline]
-    pub(crate) fn take(&mut self) -> bool {
-        if self.left == 0 {
-            self.calls += 1;
-            if self.calls < CALLS {
-                return false;
-            }
-        }
-        self.take_slowly()
+    pub(crate) fn take(&mut self, steps: u64) -> bool {
+        steps >= self.due && self.take_slowly(steps)
     }
 
-    #[inline(never)]
-    fn take_slowly(&mut self) -> bool {
-        self.calls = 0;
+    #[cold]
+    fn take_slowly(&mut self, steps: u64) -> bool {
         self.earn(self.last.elapsed());
         let some = self.left > 0;
         self.left = self.left.saturating_sub(1);
+        self.due = if some { steps } else { steps.saturating_add(STEPS) };
         some
     }
 
+    /// Something failed, and may go on failing without a step being made: the clock is asked with the
+    /// next call.
+    pub(crate) fn hurry(&mut self) {
+        self.due = 0;
+    }
+
     fn earn(&mut self, passed: Duration) {
+        if passed < PAUSE {
+            return;
+        }
         let earned = passed.as_micros() / PAUSE.as_micros();
         let earned = u32::try_from(earned).unwrap_or(u32::MAX);
         self.last += PAUSE.saturating_mul(earned);
@@ -78,7 +82,7 @@ mod tests {
         let mut looks = Looks::new();
         let start = Instant::now();
         let calls = 1_000_000;
-        let taken = (0..calls).filter(|_| looks.take()).count() as u128;
+        let taken = (0..calls).filter(|&steps| looks.take(steps)).count() as u128;
         let earned = start.elapsed().as_micros() / PAUSE.as_micros();
         assert!(taken <= u128::from(MOST) + earned + 1, "{taken} looks, {earned} earned");
     }

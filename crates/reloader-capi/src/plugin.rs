@@ -86,7 +86,7 @@ impl Plugin {
         if !check {
             return self.plugin.step_without_check();
         }
-        if self.looks.take() {
+        if self.looks.take(self.plugin.steps()) {
             self.plugin.look();
         }
         self.plugin.step()
@@ -113,6 +113,7 @@ impl Plugin {
 
     #[cold]
     fn number_of(&mut self, step: Step) -> c_int {
+        self.looks.hurry();
         let failed = matches!(step, Step::Failed(_));
         if failed {
             self.say_failure();
@@ -201,7 +202,7 @@ impl Plugin {
 /// What `cr_plugin_update` returns when a step failed.
 const STEP_FAILED: c_int = -1;
 /// What it returns when a load or an unload failed, or when there is nothing to run.
-const NOTHING_RAN: c_int = -2;
+pub(crate) const NOTHING_RAN: c_int = -2;
 
 fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
