@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rendezvous::{Event, Means, Watch, WatchOptions};
+use rendezvous::{Event, Means, Site, Watch, WatchOptions};
 
 use crate::target::Target;
 use crate::workshop::{M32, Work, copy_closed};
@@ -19,10 +19,17 @@ pub struct Watched {
 impl Watched {
     /// A watch by these means alone; without the right to them the test is skipped, which is said.
     pub fn by(means: Means, target: Target) -> Option<Self> {
-        let options = WatchOptions { means: vec![means], interval: Duration::from_millis(5) };
+        Self::at(means, &Site::ALL, target)
+    }
+
+    /// The same at some of the places that a loader may have.
+    pub fn at(means: Means, sites: &[Site], target: Target) -> Option<Self> {
+        let interval = Duration::from_millis(5);
+        let options = WatchOptions { means: vec![means], interval, sites: sites.to_vec() };
         match Watch::with(target.pid(), &options) {
             Ok(watch) => {
                 assert_eq!(watch.means(), means);
+                assert!(watch.site().is_none_or(|site| sites.contains(&site)));
                 Some(Self { target, watch })
             }
             Err(error) => {
@@ -136,12 +143,16 @@ impl Libraries {
     }
 }
 
-/// Everything that a loader does, one after the other.
 fn everything(means: Means) {
-    let (Some(libraries), Some(program)) = (Libraries::new(), Work::program().make()) else {
-        return;
-    };
-    let Some(mut watched) = Watched::by(means, Target::start(&program)) else { return };
+    let Some(program) = Work::program().make() else { return };
+    let Some(watched) = Watched::by(means, Target::start(&program)) else { return };
+    sees_everything(watched);
+}
+
+/// Everything that a loader does, one after the other.
+pub fn sees_everything(mut watched: Watched) {
+    let Some(libraries) = Libraries::new() else { return };
+    let means = watched.watch.means();
     let open = |name| format!("open {}", libraries.path(name).display());
     let mut handles = 0..;
     let mut sees = |command: &str, expected: &[&str]| {
@@ -379,7 +390,7 @@ fn another_program_and_its_threads_are_noticed_after_a_flood_of_loads() {
 }
 
 /// Has the target become a program, all of whose modules are then told of.
-fn becomes(watched: &mut Watched, command: &str, program: &Path) {
+pub fn becomes(watched: &mut Watched, command: &str, program: &Path) {
     let mut seen = Vec::new();
     let said = watched.while_doing(command, |event| seen.push(event));
     assert_eq!(said, "ready");

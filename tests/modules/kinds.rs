@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use object::read::elf::{ElfFile64, ProgramHeader};
 use reloader_tests::tool;
 use rendezvous::{Consistency, Location, Module, Process, Role, Snapshot, Way};
 
@@ -406,6 +407,16 @@ pub fn interpreter(program: &Path) -> Option<PathBuf> {
     let at = bytes.windows(5).position(|window| window == b"/lib6")?;
     let path = bytes[at..].split(|&byte| byte == 0).next()?;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(path)))
+}
+
+/// The loader that a program asks for, by its own header.
+pub fn loader(program: &Path) -> PathBuf {
+    let bytes = fs::read(program).unwrap();
+    let image = ElfFile64::<object::Endianness>::parse(&*bytes).unwrap();
+    let endian = image.endian();
+    let headers = image.elf_program_headers();
+    let path = headers.iter().find_map(|it| it.interpreter(endian, &*bytes).unwrap()).unwrap();
+    PathBuf::from(std::ffi::OsStr::from_bytes(path))
 }
 
 /// Gives the entry a tag that nobody knows.

@@ -6,5 +6,6 @@ mod debuggers;
 mod events;
 mod harm;
 mod kinds;
+mod probes;
 mod target;
 mod workshop;

@@ -120,7 +120,7 @@ impl Modules {
         loop {
             while let Some(event) = events.next().map(Ok).or_else(|| watch.next_ready()) {
                 let event = event?;
-                if let Some(news) = News::of(&event, began.elapsed()) {
+                if let Some(news) = News::of(&event, began.elapsed(), &watch) {
                     reporter.report(&news);
                 }
                 if event == Event::Exit || !reporter.is_read()? {
@@ -165,7 +165,10 @@ fn how(watch: &Watch) -> String {
     let means = watch.means();
     let effect =
         if means.is_exact() { "which stops it at each change" } else { "which never stops it" };
-    format!("{means}, {effect}")
+    match watch.site() {
+        Some(site) => format!("{means} at the loader's {site}, {effect}"),
+        None => format!("{means}, {effect}"),
+    }
 }
 
 const NAME: &str = "modules";
@@ -189,10 +192,13 @@ structure), state (consistent, add, delete or the number), and modules, an array
 With --watch --json, one object a line, with
   event       added, removed, exec (the process runs another program), exit
   micros      since the watch began
+  means       by what changes are noticed: perf-breakpoint, uprobe, polling
+  site        where in the loader: probes (its maker's own, passed once for each change), function (which
+              every loader calls twice); null while polling and until its loader has run
 and, for added and removed, what is said of a module above.
 
-Means, the best first; the tracing ones are used only if named: perf-breakpoint and uprobe do not stop the process, and do not see what comes and goes
-between two looks; debug-register and breakpoint stop it at each change and see all; polling looks every 20 ms.";
+The first of the means that the system grants is used. perf-breakpoint and uprobe do not stop the process, and do
+not see what comes and goes between two looks; polling looks every 20 ms.";
 
 #[cfg(test)]
 mod tests {

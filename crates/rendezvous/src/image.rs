@@ -20,6 +20,7 @@ pub(crate) struct LoadedImage {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) kind: u32,
+    pub(crate) flags: u32,
     pub(crate) offset: u64,
     pub(crate) address: u64,
     pub(crate) file_size: u64,
@@ -71,6 +72,21 @@ impl LoadedImage {
         self.segment(elf::PT_DYNAMIC.0).map(|segment| self.address(segment))
     }
 
+    /// Where its header is, if that is mapped.
+    pub(crate) fn start(&self) -> Option<u64> {
+        let first = self.segments.iter().find(|segment| segment.maps_offset(0))?;
+        Some(self.layout.add(self.bias, first.address.wrapping_sub(first.offset)))
+    }
+
+    /// Whether there is an instruction of the image at this address, as its segments say.
+    pub(crate) fn is_text(&self, address: u64) -> bool {
+        let address = self.layout.subtract(address, self.bias);
+        self.segments.iter().any(|segment| {
+            let is_text = segment.kind == elf::PT_LOAD.0 && segment.flags & elf::PF_X.0 != 0;
+            is_text && address.checked_sub(segment.address).is_some_and(|at| at < segment.file_size)
+        })
+    }
+
     /// From the first to the last address that the image occupies.
     pub(crate) fn range(&self) -> Option<Range<u64>> {
         let loads = || self.segments.iter().filter(|segment| segment.kind == elf::PT_LOAD.0);
@@ -105,6 +121,7 @@ impl Segment {
         let field = |elf32: usize, elf64: usize| layout.word(bytes, layout.pick(elf32, elf64));
         Some(Segment {
             kind: layout.u32(bytes, 0)?,
+            flags: layout.u32(bytes, layout.pick(24, 4))?,
             offset: field(4, 8)?,
             address: field(8, 16)?,
             file_size: field(16, 32)?,
@@ -132,6 +149,7 @@ pub(crate) struct Header {
     pub(crate) phnum: u64,
     pub(crate) shoff: u64,
     pub(crate) shnum: u64,
+    pub(crate) shstrndx: u16,
 }
 
 impl Header {
@@ -174,6 +192,7 @@ impl Header {
             phnum: if usize::from(entry_size) == segment_size(layout) { phnum } else { 0 },
             shoff: layout.word(bytes, layout.pick(32, 40))?,
             shnum: u64::from(half(48, 60)?),
+            shstrndx: half(50, 62)?,
         })
     }
 

@@ -76,7 +76,9 @@ mod memory;
 mod pages;
 mod startup;
 mod image;
+mod section;
 mod symbols;
+mod probe;
 mod list;
 mod count;
 mod locate;
@@ -110,9 +112,12 @@ pub use locate::{Location, Rendezvous, Way};
 pub use mapping::{Mapping, MappingTable, Mappings};
 pub use memory::{Bytes, Memory, ReadError, Unreadable};
 pub use module::{FileIdentity, Identity, MappedFile, Module, Role};
+pub use probe::Probe;
 pub use snapshot::{Consistency, Extension, Namespace, Snapshot};
 pub use startup::{Auxv, Startup, System};
 pub use sys::{FileMemory, Process, ProcessMappings};
 pub use thread_storage::{ThreadStorage, ThreadStorageError};
 pub use tracker::{Action, Tracker};
-pub use watch::{Event, Means, Refused, UnknownMeans, Watch, WatchError, WatchOptions, watch};
+pub use watch::{
+    Event, Means, Refused, Site, UnknownMeans, Watch, WatchError, WatchOptions, watch,
+};

@@ -27,6 +27,8 @@ pub struct Rendezvous {
     pub(crate) node_layout: NodeLayout,
     pub(crate) landmarks: Landmarks,
     pub(crate) counts: Option<Counts>,
+    /// Where the loader's image begins; `None` if it is a part of the program's.
+    pub(crate) loader: Option<u64>,
 }
 
 /// Where the lists are, or when they will be there.
@@ -110,6 +112,7 @@ impl Rendezvous {
             node_layout: node_layout(memory, startup, table),
             // Where nobody loads what was executed, that may be the loader.
             counts: counts(memory, loader.as_ref().unwrap_or(&program)),
+            loader: loader.as_ref().and_then(LoadedImage::start),
         };
         let candidates = dynamic_table(memory, layout, &entries);
         if let Some(r_debug) = candidates.address {
@@ -127,7 +130,12 @@ impl Rendezvous {
         if !candidates.is_announced
             && let Some(r_debug) = symbol(memory, &program, &entries)
         {
-            return Ok(search.executed_loader().found(r_debug, Way::ExecutedLoaderSymbol, entry));
+            let start = program.start();
+            return Ok(search.executed_loader(start).found(
+                r_debug,
+                Way::ExecutedLoaderSymbol,
+                entry,
+            ));
         }
         let at = |name| {
             let value = file_symbol(executable?, name)?;
@@ -150,6 +158,7 @@ struct Search<'search, M: ?Sized> {
     landmarks: Landmarks,
     node_layout: NodeLayout,
     counts: Option<Counts>,
+    loader: Option<u64>,
 }
 
 impl<M: Memory + ?Sized> Search<'_, M> {
@@ -165,15 +174,16 @@ impl<M: Memory + ?Sized> Search<'_, M> {
                 node_layout: self.node_layout,
                 landmarks: self.landmarks,
                 counts: self.counts,
+                loader: self.loader,
             }),
         }
     }
 
     /// What was executed is the loader; which image is the program, only its list says.
-    fn executed_loader(self) -> Self {
+    fn executed_loader(self, start: Option<u64>) -> Self {
         let landmarks =
             Landmarks { program: None, loader: self.landmarks.program, ..self.landmarks };
-        Search { landmarks, ..self }
+        Search { landmarks, loader: start, ..self }
     }
 }
 

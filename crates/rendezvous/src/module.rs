@@ -106,21 +106,6 @@ impl MappedFile {
         };
         MappedFile { path: path.to_vec(), identity, is_deleted }
     }
-
-    /// The same file if what looks like the kernel's mark is the end of its name: `is_it` says
-    /// whether this file is at a path.
-    pub(crate) fn unless_named_so(
-        mut self,
-        is_it: impl FnOnce(&[u8], FileIdentity) -> bool,
-    ) -> MappedFile {
-        if let (true, Some(identity)) = (self.is_deleted, self.identity) {
-            let whole = [&self.path, DELETED].concat();
-            if is_it(&whole, identity) {
-                (self.path, self.is_deleted) = (whole, false);
-            }
-        }
-        self
-    }
 }
 
 /// What tells a file from every other that exists at the same time.
@@ -148,4 +133,4 @@ pub struct Identity {
 }
 
 /// What the kernel puts behind the path of a file that was deleted.
-const DELETED: &[u8] = b" (deleted)";
+pub(crate) const DELETED: &[u8] = b" (deleted)";

@@ -365,6 +365,7 @@ mod tests {
                 node_layout: NodeLayout::SystemV,
                 landmarks: Landmarks::default(),
                 counts: Some(Counts { namespaces: GLOBAL }),
+                loader: None,
             };
             let snapshot = rendezvous.snapshot(&target);
             (target, snapshot)

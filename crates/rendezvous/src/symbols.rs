@@ -2,9 +2,10 @@
 
 use object::elf;
 
-use crate::image::{Entry, Header, LoadedImage};
+use crate::image::{Entry, LoadedImage};
 use crate::layout::Layout;
 use crate::memory::{Memory, read_available};
+use crate::section::Sections;
 
 /// The address of a symbol that a loaded image defines, by the tables that its loader would use.
 pub(crate) fn dynamic_symbol<M: Memory + ?Sized>(
@@ -38,20 +39,10 @@ pub(crate) fn dynamic_symbol<M: Memory + ?Sized>(
 /// The value of a symbol in the `.symtab` of a file, given as memory whose addresses are the
 /// file's offsets.
 pub(crate) fn file_symbol<M: Memory + ?Sized>(file: &M, name: &[u8]) -> Option<u64> {
-    let header = Header::read(file, 0)?;
-    let layout = header.layout;
-    let section_size = layout.pick(40, 64);
-    let section = |index: u64| {
-        let offset = index.checked_mul(u64::try_from(section_size).ok()?)?;
-        let bytes = read_available(file, header.shoff.checked_add(offset)?, section_size);
-        Section::parse(layout, &bytes)
-    };
-    // Section 0 has the number where it does not fit into the header.
-    let count = if header.shnum == 0 { section(0)?.size } else { header.shnum };
-    let symbols = (0..count.min(MOST_SECTIONS))
-        .map_while(section)
-        .find(|section| section.kind == elf::SHT_SYMTAB.0)?;
-    let strings = section(u64::from(symbols.link))?;
+    let sections = Sections::of(file)?;
+    let layout = sections.layout;
+    let symbols = sections.iter().find(|section| section.kind == elf::SHT_SYMTAB.0)?;
+    let strings = sections.at(u64::from(symbols.link))?;
 
     let tables = Tables { memory: file, layout, symbols: symbols.offset, strings: strings.offset };
     tables.by_names(symbols.size, strings.size, name)
@@ -194,24 +185,6 @@ impl Symbol {
     }
 }
 
-struct Section {
-    kind: u32,
-    offset: u64,
-    size: u64,
-    link: u32,
-}
-
-impl Section {
-    fn parse(layout: Layout, bytes: &[u8]) -> Option<Section> {
-        Some(Section {
-            kind: layout.u32(bytes, 4)?,
-            offset: layout.word(bytes, layout.pick(16, 24))?,
-            size: layout.word(bytes, layout.pick(20, 32))?,
-            link: layout.u32(bytes, layout.pick(24, 40))?,
-        })
-    }
-}
-
 /// Where the pieces of a table begin, a bounded number of them.
 fn pieces(size: u64, step: u64) -> impl Iterator<Item = u64> {
     std::iter::successors(Some(0_u64), move |start| start.checked_add(step))
@@ -237,4 +210,3 @@ const PIECE: usize = 64 * 1024;
 /// 1 GiB of strings or of symbols.
 const MOST_PIECES: usize = 16 * 1024;
 const MOST_COLLISIONS: usize = 4096;
-const MOST_SECTIONS: u64 = 1 << 20;

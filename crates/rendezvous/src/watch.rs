@@ -3,13 +3,16 @@
 mod error;
 mod ledger;
 mod means;
+mod site;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 pub use error::WatchError;
 pub use means::{Means, Refused, UnknownMeans, WatchOptions};
+pub use site::Site;
 
 pub(crate) use means::Place;
 
@@ -17,7 +20,6 @@ use crate::error::{LocateError, ProcessError, WalkError};
 use crate::list::{Head, State};
 use crate::locate::{Location, Rendezvous};
 use crate::mapping::Mappings;
-use crate::memory::Memory;
 use crate::module::Module;
 use crate::snapshot::Consistency;
 use crate::sys::{Alarm, Process, Ring};
@@ -65,6 +67,7 @@ pub struct Watch {
     process: Process,
     pub(crate) alarm: Alarm,
     means: Means,
+    site: Option<Site>,
     refused: Vec<Refused>,
     /// `None` while the loader has not run, and where there is none.
     rendezvous: Option<Rendezvous>,
@@ -114,6 +117,7 @@ impl Watch {
             process,
             alarm,
             means: Means::Polling,
+            site: None,
             refused: Vec::new(),
             rendezvous: None,
             tracker: Tracker::new(),
@@ -140,6 +144,12 @@ impl Watch {
     /// By what changes are noticed.
     pub fn means(&self) -> Means {
         self.means
+    }
+
+    /// Where in the loader they are noticed; `None` while it has not run, where there is none, and
+    /// where the lists are read every so often instead.
+    pub fn site(&self) -> Option<Site> {
+        self.site
     }
 
     /// The better means that the system did not grant, and why.
@@ -252,7 +262,7 @@ impl Watch {
     /// Has changes noticed from now on, and reads what is there.
     fn begin(&mut self) -> Result<(), WatchError> {
         // Before anything is read, so that a program that is run in the meantime is noticed.
-        self.arm(None)?;
+        self.arm(&[(None, Vec::new())])?;
         self.process = match Process::open(self.pid) {
             // The program is in the middle of being started.
             Err(ProcessError::NoMemory { .. }) => return self.soon(),
@@ -278,16 +288,18 @@ impl Watch {
         self.looked = Some(Instant::now());
         if !self.ledger.is_unsure() {
             let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
-            // It will say when it is done; until then nothing is whole.
+            // Until it is done, nothing is whole. By its function it will say so, by its probes only
+            // if there was any change.
             if !self.means.is_exact() && !is_settled(&heads) {
-                return self.at_rest();
+                let will_say = self.site != Some(Site::Probes);
+                return if will_say { self.at_rest() } else { self.soon() };
             }
             if self.tracker.advance(&rendezvous, &self.process).is_err() {
                 self.ledger.missed();
                 return self.soon();
             }
             self.tell()?;
-            if self.ledger.is_explained() {
+            if self.ledger.is_explained(self.site.map_or(0, Site::passes)) {
                 return self.at_rest();
             }
         }
@@ -335,7 +347,7 @@ impl Watch {
         }
         match self.locate()? {
             Some(Location::NotYet { wait_at }) => {
-                self.arm(Some(wait_at))?;
+                self.arm(&[(None, vec![site::place(&self.process, wait_at)])])?;
                 // It may have got there while nobody was looking.
                 if let Some(Location::Found(rendezvous)) = self.locate()? {
                     return self.found(rendezvous);
@@ -350,7 +362,16 @@ impl Watch {
 
     fn found(&mut self, rendezvous: Rendezvous) -> Result<(), WatchError> {
         let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
-        self.arm(heads.first().map(|head| head.breakpoint))?;
+        let sites = self.options.sites.iter().filter_map(|&site| {
+            let places = site.places(&self.process, &rendezvous, &heads);
+            (!places.is_empty()).then_some((Some(site), places))
+        });
+        let mut sites: Vec<_> = sites.collect();
+        if sites.is_empty() {
+            let site = self.options.sites.first().copied().unwrap_or(Site::Function);
+            sites.push((Some(site), Vec::new()));
+        }
+        self.arm(&sites)?;
         // What runs now may not be what was asked.
         if Process::open(self.pid)?.startup() != self.process.startup() {
             return self.soon();
@@ -375,36 +396,37 @@ impl Watch {
         }
     }
 
-    /// Has it noticed when the target gets to an address, or, without one, that it runs another
-    /// program; by the best of the means that have not been refused.
-    fn arm(&mut self, address: Option<u64>) -> Result<(), WatchError> {
-        let place = address.map(|address| self.place(address));
+    /// Has it noticed when the target gets to one of some places, or, if they are none, that it runs
+    /// another program; by the best of the means that have not been refused, and at the first of
+    /// the sites for which that is granted.
+    fn arm(&mut self, sites: &[(Option<Site>, Vec<Place>)]) -> Result<(), WatchError> {
         // What is set anew is not mute.
         self.is_mute = false;
         for &means in &self.options.means {
             if self.refused.iter().any(|it| it.means == means) {
                 continue;
             }
-            match self.alarm.watch(means, place.as_ref()) {
-                Ok(()) => {
-                    self.means = means;
-                    return self.at_rest();
+            let mut refused = None;
+            for (site, places) in sites {
+                let is_nowhere = site.is_some() && places.is_empty() && means != Means::Polling;
+                let armed = match is_nowhere {
+                    true => {
+                        Err(io::Error::new(io::ErrorKind::NotFound, "its loader has none of them"))
+                    }
+                    false => self.alarm.watch(means, places),
+                };
+                match armed {
+                    Ok(()) => {
+                        self.means = means;
+                        self.site = site.filter(|_| means != Means::Polling);
+                        return self.at_rest();
+                    }
+                    Err(reason) => refused = Some(Refused { means, reason }),
                 }
-                Err(reason) => self.refused.push(Refused { means, reason }),
             }
+            self.refused.extend(refused);
         }
         Err(WatchError::Means { refused: std::mem::take(&mut self.refused) })
-    }
-
-    fn place(&self, address: u64) -> Place {
-        let mut text = [0; 8];
-        self.process.read_up_to(address, &mut text);
-        let mapping = self.process.mappings().ok().and_then(|it| it.mapping_at(address));
-        let file = mapping.and_then(|mapping| {
-            let offset = address.checked_sub(mapping.range.start)?.checked_add(mapping.offset)?;
-            Some((mapping.file?.path, offset))
-        });
-        Place { address, text, file }
     }
 
     /// Has nothing noticed for a while, which costs the target nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rendezvous::Event;
+use rendezvous::{Event, Site, Watch};
 use serde::Serialize;
 
 use super::listing::Listed;
@@ -16,11 +16,13 @@ pub struct News<'a> {
     #[serde(flatten)]
     module: Option<Listed<'a>>,
     micros: u64,
+    means: &'static str,
+    site: Option<&'static str>,
 }
 
 impl<'a> News<'a> {
     /// The report of an event that came so long after the watch began.
-    pub fn of(event: &'a Event, at: Duration) -> Option<Self> {
+    pub fn of(event: &'a Event, at: Duration, watch: &Watch) -> Option<Self> {
         let (event, module) = match event {
             Event::Added(module) => ("added", Some(Listed::of(module))),
             Event::Removed(module) => ("removed", Some(Listed::of(module))),
@@ -28,7 +30,9 @@ impl<'a> News<'a> {
             Event::Exit => ("exit", None),
             _ => return None,
         };
-        Some(Self { event, module, micros: u64::try_from(at.as_micros()).unwrap_or(u64::MAX) })
+        let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let (means, site) = (watch.means().as_str(), watch.site().map(Site::as_str));
+        Some(Self { event, module, micros, means, site })
     }
 }
 

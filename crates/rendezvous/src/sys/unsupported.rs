@@ -77,6 +77,10 @@ impl Process {
     pub fn executable(&self) -> Result<FileMemory, ProcessError> {
         match self.never {}
     }
+
+    pub(crate) fn file_mapped_at(&self, _address: u64) -> Option<FileMemory> {
+        match self.never {}
+    }
 }
 
 impl Memory for Process {
@@ -127,7 +131,7 @@ impl Alarm {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) fn watch(&mut self, _means: Means, _place: Option<&Place>) -> io::Result<()> {
+    pub(crate) fn watch(&mut self, _means: Means, _places: &[Place]) -> io::Result<()> {
         match self.never {}
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::site::Site;
+
 /// How a [`Watch`](crate::Watch) notices that the loader has been at work.
 ///
 /// All of them read the target's memory, which the system must allow; see
@@ -12,8 +14,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Means {
-    /// The kernel counts, by a debug register of the processor, how often the function runs that
-    /// the loader calls at each change (`perf_event_open(2)`).
+    /// The kernel counts, by a debug register of the processor, how often the target passes the
+    /// [`Site`] in its loader (`perf_event_open(2)`).
     ///
     /// The target is never stopped and nothing in it is changed. When the watcher ends, in any
     /// way, the kernel takes the counters away. Since the target goes on meanwhile, a module that
@@ -26,14 +28,14 @@ pub enum Means {
     /// The same by a breakpoint that the kernel itself keeps in the page of the loader's file, for
     /// machines that have no debug registers to give. It needs `CAP_PERFMON`, as root has.
     Uprobe,
-    /// A debug register of every thread stops the target in that function (`ptrace(2)`) until the
-    /// lists have been read, so that nothing is missed.
+    /// Debug registers of every thread stop the target there (`ptrace(2)`) until the lists have
+    /// been read, so that nothing is missed.
     ///
     /// The tracer is a process of its own, which outlives the watcher for as long as it takes to
     /// put everything back: dropping the watch, a panic and signals, SIGKILL too, leave the target
     /// as it was. If the tracer itself is killed, the watcher starts another one; but a target that
-    /// loads or unloads something before that, or whose watcher is killed too, dies of the register
-    /// that is still armed. A kernel that is short of memory may choose the tracer.
+    /// loads or unloads something before that, or whose watcher is killed too, dies of the registers
+    /// that are still armed. A kernel that is short of memory may choose the tracer.
     ///
     /// Attaching interrupts system calls that are not resumed after a stop: `epoll_wait` and others
     /// of `signal(7)` fail with `EINTR` in the target, as they do under any debugger.
@@ -123,12 +125,19 @@ pub struct WatchOptions {
     pub means: Vec<Means>,
     /// How often the lists are read when [`Means::Polling`] is what is left.
     pub interval: Duration,
+    /// Where changes are noticed: by each of the means the first of these places that the loader
+    /// has and the system grants.
+    pub sites: Vec<Site>,
 }
 
 impl Default for WatchOptions {
-    /// [`Means::HARMLESS`]; a look every 20 ms where there is nothing better.
+    /// [`Means::HARMLESS`]; a look every 20 ms where there is nothing better; [`Site::ALL`].
     fn default() -> WatchOptions {
-        WatchOptions { means: Means::HARMLESS.to_vec(), interval: Duration::from_millis(20) }
+        WatchOptions {
+            means: Means::HARMLESS.to_vec(),
+            interval: Duration::from_millis(20),
+            sites: Site::ALL.to_vec(),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ enum Bell {
         keeper: Keeper,
         breakpoint: Breakpoint,
         /// Where the target is to stop.
-        place: Option<Place>,
+        places: Vec<Place>,
         /// The thread that waits to be let go.
         stopped: Option<i32>,
     },
@@ -55,27 +55,21 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Rings from now on when the target gets to a place, or, without one, only when it runs
-    /// another program or ends.
+    /// Rings from now on when the target gets to one of some places, or, without any, only when it
+    /// runs another program or ends.
     ///
     /// # Errors
     ///
     /// What the system says against these means.
-    pub(crate) fn watch(&mut self, means: Means, place: Option<&Place>) -> io::Result<()> {
+    pub(crate) fn watch(&mut self, means: Means, places: &[Place]) -> io::Result<()> {
         let breakpoint = match means {
             Means::PerfBreakpoint => {
-                let counted = place.map_or(Counted::Nothing, |it| Counted::Instruction(it.address));
-                return self.count(&counted);
+                let counted = places.iter().map(|it| Counted::Instruction(it.address));
+                return self.count(&counted.collect::<Vec<_>>());
             }
             Means::Uprobe => {
-                let Some(place) = place else { return self.count(&Counted::Nothing) };
-                let (path, offset) = place.file.as_ref().ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::NotFound, "no file is mapped there")
-                })?;
-                // The target may have other file systems than the watcher.
-                let mut file = format!("/proc/{}/root", self.pid).into_bytes();
-                file.extend_from_slice(path);
-                return self.count(&Counted::Probe { file, offset: *offset });
+                let counted = places.iter().map(|it| self.probe(it));
+                return self.count(&counted.collect::<io::Result<Vec<_>>>()?);
             }
             Means::DebugRegister => Breakpoint::Register,
             Means::Breakpoint => Breakpoint::Instruction,
@@ -84,20 +78,39 @@ impl Alarm {
                 return Ok(());
             }
         };
-        if let Bell::Keeper { keeper, breakpoint: same, place: at, .. } = &mut self.bell
+        if let Bell::Keeper { keeper, breakpoint: same, places: at, .. } = &mut self.bell
             && *same == breakpoint
         {
-            if let Some(place) = place {
-                keeper.arm(place.address, place.text)?;
+            *at = places.to_vec();
+            let armed = keeper.arm(places);
+            if armed.is_err() {
+                // It has nothing left to keep.
+                self.bell = Bell::None;
             }
-            *at = place.cloned();
-            return Ok(());
+            return armed;
         }
-        self.keep(breakpoint, place)
+        self.keep(breakpoint, places)
     }
 
-    fn count(&mut self, counted: &Counted) -> io::Result<()> {
-        let counters = Counters::new(self.pid, counted)?;
+    fn probe(&self, place: &Place) -> io::Result<Counted> {
+        let (path, offset) = place
+            .file
+            .as_ref()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no file is mapped there"))?;
+        // The target may have other file systems than the watcher.
+        let mut file = format!("/proc/{}/root", self.pid).into_bytes();
+        file.extend_from_slice(path);
+        Ok(Counted::Probe { file, offset: *offset })
+    }
+
+    fn count(&mut self, counted: &[Counted]) -> io::Result<()> {
+        let mut counters = Counters::new(self.pid, counted);
+        if counters.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC)) {
+            // The registers may be in use for the places from before.
+            self.bell = Bell::None;
+            counters = Counters::new(self.pid, counted);
+        }
+        let counters = counters?;
         for descriptor in counters.descriptors() {
             self.add(descriptor)?;
         }
@@ -105,15 +118,13 @@ impl Alarm {
         Ok(())
     }
 
-    fn keep(&mut self, breakpoint: Breakpoint, place: Option<&Place>) -> io::Result<()> {
+    fn keep(&mut self, breakpoint: Breakpoint, places: &[Place]) -> io::Result<()> {
         // Two cannot trace the same process.
         self.bell = Bell::None;
         let mut keeper = Keeper::attach(self.pid, breakpoint)?;
-        if let Some(place) = place {
-            keeper.arm(place.address, place.text)?;
-        }
+        keeper.arm(places)?;
         self.add(keeper.descriptor())?;
-        self.bell = Bell::Keeper { keeper, breakpoint, place: place.cloned(), stopped: None };
+        self.bell = Bell::Keeper { keeper, breakpoint, places: places.to_vec(), stopped: None };
         Ok(())
     }
 
@@ -145,22 +156,22 @@ impl Alarm {
                     _ => None,
                 }
             }
-            Bell::Keeper { keeper, breakpoint, place, stopped } => match keeper.take()? {
+            Bell::Keeper { keeper, breakpoint, places, stopped } => match keeper.take()? {
                 Some(Stop::At { thread }) => {
                     *stopped = Some(thread);
                     Some(Ring::Stopped)
                 }
                 Some(Stop::Exec { thread }) => {
                     *stopped = Some(thread);
-                    *place = None;
+                    places.clear();
                     Some(Ring::Exec)
                 }
                 Some(Stop::Armed | Stop::Late) => Some(Ring::Unsure),
                 Some(Stop::Exit) => Some(Ring::Exit),
                 Some(Stop::Abandoned) if ended(&self.process)? => Some(Ring::Exit),
                 Some(Stop::Abandoned) => {
-                    let (breakpoint, place) = (*breakpoint, place.take());
-                    self.keep(breakpoint, place.as_ref())?;
+                    let (breakpoint, places) = (*breakpoint, std::mem::take(places));
+                    self.keep(breakpoint, &places)?;
                     Some(Ring::Unsure)
                 }
                 None => None,

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::mapping::{Mapping, MappingTable, Mappings, device};
-use crate::module::{FileIdentity, MappedFile};
+use crate::module::{DELETED, FileIdentity, MappedFile};
 
 /// The mappings of a process: asked for one at a time where the kernel can tell (Linux 6.11), and
 /// all read at once where it cannot.
@@ -47,6 +47,18 @@ impl ProcessMappings {
         Ok(ProcessMappings { root, answers })
     }
 
+    /// The same file, which is not deleted if what looks like the kernel's mark is the end of its
+    /// name.
+    fn judged(&self, mut file: MappedFile) -> MappedFile {
+        if let (true, Some(identity)) = (file.is_deleted, file.identity) {
+            let whole = [&file.path, DELETED].concat();
+            if self.is_at(&whole, identity) {
+                (file.path, file.is_deleted) = (whole, false);
+            }
+        }
+        file
+    }
+
     /// Whether the file at a path is this one. The kernel gives a path as this process sees it,
     /// and where it does not see it, as the other does.
     fn is_at(&self, path: &[u8], identity: FileIdentity) -> bool {
@@ -67,8 +79,7 @@ impl Mappings for ProcessMappings {
             Answers::Query(file) => query(file, address).ok(),
             Answers::Table(table) => table.mapping_at(address),
         }?;
-        let is_at = |path: &[u8], identity| self.is_at(path, identity);
-        let file = mapping.file.map(|file| file.unless_named_so(is_at));
+        let file = mapping.file.map(|file| self.judged(file));
         Some(Mapping { file, ..mapping })
     }
 }

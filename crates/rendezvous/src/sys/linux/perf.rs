@@ -13,15 +13,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted.
+/// What is counted, besides that another program is run.
 pub(crate) enum Counted {
     /// Every time the instruction at this address runs, by a debug register of the processor.
     Instruction(u64),
     /// Every time the instruction at this offset of a file runs, by a breakpoint that the kernel
     /// keeps in the page of that file.
     Probe { file: Vec<u8>, offset: u64 },
-    /// Nothing but that another program is run.
-    Nothing,
 }
 
 /// Counters in every thread of a process, the threads to come included.
@@ -29,10 +27,14 @@ pub(crate) struct Counters {
     pid: u32,
     /// What tells threads that begin and programs that are run.
     watching: Attributes,
-    /// What counts, if that cannot be the same.
-    counting: Option<Attributes>,
-    /// The path in `counting`.
-    _file: CString,
+    /// Whether that counts as well.
+    watching_counts: bool,
+    /// What else counts.
+    counting: Vec<Attributes>,
+    /// The paths in `counting`.
+    _files: Vec<CString>,
+    /// Whether threads that begin have to be given counters: they do not inherit these.
+    adds_threads: bool,
     processors: Vec<i32>,
     /// The threads that have a counter of their own.
     known: BTreeSet<u32>,
@@ -63,31 +65,37 @@ impl Counters {
     /// # Errors
     ///
     /// What the kernel refuses, and more threads than there is any use in counting.
-    pub(crate) fn new(pid: u32, counted: &Counted) -> io::Result<Self> {
-        let file = match counted {
-            Counted::Probe { file, .. } => CString::new(file.as_slice())?,
-            Counted::Instruction(_) | Counted::Nothing => CString::default(),
+    pub(crate) fn new(pid: u32, counted: &[Counted]) -> io::Result<Self> {
+        let mut files = Vec::new();
+        let mut counting = Vec::new();
+        for counted in counted {
+            counting.push(match counted {
+                Counted::Instruction(address) => Attributes::breakpoint(*address),
+                Counted::Probe { file, offset } => {
+                    let file = CString::new(file.as_slice())?;
+                    let attributes = Attributes::probe(probe_type()?, &file, *offset);
+                    files.push(file);
+                    attributes
+                }
+            });
+        }
+        // When a thread begins, the kernel would look for the name of the file in the target.
+        let adds_threads = !files.is_empty();
+        let (watching, watching_counts) = match counting.pop_if(|_| !adds_threads) {
+            Some(breakpoint) => (breakpoint, true),
+            None => (Attributes::nothing(), false),
         };
-        let (watching, counting) = match counted {
-            Counted::Nothing => (Attributes::nothing(), None),
-            Counted::Instruction(address) => (Attributes::breakpoint(*address), None),
-            // When a thread begins, the kernel would look for the name of the file in the target.
-            Counted::Probe { offset, .. } => {
-                let probe = Attributes::probe(probe_type()?, &file, *offset);
-                (
-                    Attributes {
-                        flags: Attributes::nothing().flags | TASK,
-                        ..Attributes::nothing()
-                    },
-                    Some(probe),
-                )
-            }
-        };
+        // One of them tells that another program is run.
+        counting.iter_mut().for_each(|it| it.flags &= !(COMM | COMM_EXEC));
+        let tells_threads = if adds_threads { TASK } else { 0 };
+        let watching = Attributes { flags: watching.flags | tells_threads, ..watching };
         let mut counters = Self {
             pid,
             watching,
+            watching_counts,
             counting,
-            _file: file,
+            _files: files,
+            adds_threads,
             processors: processors()?,
             known: BTreeSet::new(),
             counters: Vec::new(),
@@ -114,13 +122,6 @@ impl Counters {
                 return Ok(());
             }
             for thread in new {
-                if self.counters.len() + self.watchers.len() > COUNTERS {
-                    return Err(io::Error::other(format!(
-                        "{} threads on {} processors take more than {COUNTERS} counters",
-                        threads.len(),
-                        self.processors.len()
-                    )));
-                }
                 self.known.insert(thread);
                 self.add(thread)?;
             }
@@ -129,11 +130,17 @@ impl Counters {
 
     /// Counts in one thread. One that has ended in the meantime is none.
     fn add(&mut self, thread: u32) -> io::Result<()> {
-        let only_watches = self.counting.is_some();
         for &processor in &self.processors {
-            let watching = (&mut self.watching, only_watches);
-            let counting = self.counting.as_mut().map(|it| (it, false));
-            for (attributes, only_watches) in [Some(watching), counting].into_iter().flatten() {
+            let watching = (&mut self.watching, !self.watching_counts);
+            let counting = self.counting.iter_mut().map(|it| (it, false));
+            for (attributes, only_watches) in std::iter::once(watching).chain(counting) {
+                if self.counters.len() + self.watchers.len() >= COUNTERS {
+                    return Err(io::Error::other(format!(
+                        "{} threads on {} processors take more than {COUNTERS} counters",
+                        self.known.len(),
+                        self.processors.len()
+                    )));
+                }
                 let counter = match attributes.open(thread, processor) {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
                     Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
@@ -178,7 +185,7 @@ impl Counters {
         for ring in &mut self.rings {
             ring.drain(&mut noticed);
         }
-        if noticed.thread && self.counting.is_some() {
+        if noticed.thread && self.adds_threads {
             self.add_threads()?;
             // Until now nobody knew what it did.
             noticed.lost = true;

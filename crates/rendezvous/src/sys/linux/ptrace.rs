@@ -15,8 +15,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::ptrace_keeper::{self, Thread};
-use super::ptrace_message::{Message, SIZE};
-use super::ptrace_registers::Text;
+use super::ptrace_message::{Message, SIZE, Spot, Spots};
+use crate::watch::Place;
 
 /// The process that traces the target.
 pub(crate) struct Keeper {
@@ -42,7 +42,7 @@ pub(crate) enum Stop {
     At { thread: i32 },
     /// The process runs another program, and its only thread is stopped until it is told to go on.
     Exec { thread: i32 },
-    /// Every thread will stop at the address that was asked for last.
+    /// Every thread will stop at the places that were asked for last.
     Armed,
     /// A thread went on without having been told to.
     Late,
@@ -88,13 +88,26 @@ impl Keeper {
         }
     }
 
-    /// Has every thread stop at this address, where the text is `original`; takes the place of an
-    /// earlier one.
+    /// Has every thread stop at these places; takes the place of earlier ones.
     ///
     /// It waits until that is so, but not for ever: the kernel does not stop a thread that waits
     /// for the child of its `vfork`. Then [`Stop::Armed`] comes when it is so.
-    pub(crate) fn arm(&mut self, address: u64, original: Text) -> io::Result<()> {
-        self.send(Message { kind: Message::ARM, value: address, text: original })?;
+    ///
+    /// # Errors
+    ///
+    /// More places than a processor has registers for, and what the kernel says.
+    pub(crate) fn arm(&mut self, places: &[Place]) -> io::Result<()> {
+        let mut spots = Spots::default();
+        if places.len() > spots.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        if places.is_empty() {
+            return Ok(());
+        }
+        for (spot, place) in spots.iter_mut().zip(places) {
+            *spot = Spot { address: place.address, text: place.text };
+        }
+        self.send(Message { spots, ..Message::new(Message::ARM, 0) })?;
         let began = Instant::now();
         while let Some(left) = PATIENCE.checked_sub(began.elapsed()) {
             let mut ready =
@@ -115,7 +128,7 @@ impl Keeper {
 
     /// Lets a thread go on.
     pub(crate) fn go_on(&mut self, thread: i32) -> io::Result<()> {
-        self.send(Message { kind: Message::GO, value: thread as u64, text: Text::default() })
+        self.send(Message::new(Message::GO, thread as u64))
     }
 
     /// The next thing that has happened, if something has.

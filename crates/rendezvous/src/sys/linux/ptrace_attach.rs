@@ -6,10 +6,10 @@
 use libc::pid_t;
 
 use super::ptrace::Breakpoint;
-use super::ptrace_keeper::{Keeper, Thread};
+use super::ptrace_keeper::{Keeper, NOWHERE, Thread};
 use super::ptrace_message::Message;
 use super::ptrace_own::say;
-use super::ptrace_registers::{TRAP, set_register};
+use super::ptrace_registers::set_registers;
 use super::ptrace_target::{
     Memory, each_thread, has_ended, is_thread_of, is_traced, request, shares_memory,
 };
@@ -130,18 +130,14 @@ impl Keeper<'_> {
             self.refuse(libc::E2BIG);
             self.leave();
         }
-        let _ = set_register(id, 0);
+        let _ = set_registers(id, &NOWHERE);
         let _ = request(libc::PTRACE_DETACH, id, 0);
     }
 
     /// Lets go of a child process, which has the text of its parent.
     pub(super) fn release_child(&self, id: pid_t) {
-        if self.breakpoint == Breakpoint::Instruction
-            && self.address != 0
-            && !shares_memory(self.target, id)
-        {
-            let (text, _) = self.text.split_at(TRAP.len());
-            Memory::of(id).write(self.address, text);
+        if self.breakpoint == Breakpoint::Instruction && !shares_memory(self.target, id) {
+            Memory::of(id).write_text_of(&self.spots);
         }
         let _ = request(libc::PTRACE_DETACH, id, 0);
     }

@@ -9,10 +9,10 @@
 use libc::{c_int, pid_t};
 
 use super::ptrace::Breakpoint;
-use super::ptrace_message::Message;
+use super::ptrace_message::{MOST_PLACES, Message, Spots};
 use super::ptrace_own::{Heard, SOCKET, WATCHER, hear, now, reaping, say, settle};
 use super::ptrace_registers::{
-    Passed, TRAP, Text, errno, is_behind_trap, is_of_register, pass, set_register,
+    Passed, TRAP, errno, is_behind_trap, is_of_register, pass, set_registers,
 };
 use super::ptrace_target::{Memory, has_ended, is_thread_of, is_trap_pending, request};
 
@@ -22,8 +22,8 @@ pub(super) struct Thread {
     /// 0: none.
     pub(super) id: pid_t,
     state: State,
-    /// The address that it stops at.
-    armed: u64,
+    /// Which of the armings it has.
+    armed: u32,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -61,8 +61,9 @@ pub(super) fn keep(
         breakpoint,
         threads,
         used: 0,
-        address: 0,
-        text: Text::default(),
+        spots: Spots::default(),
+        arming: 0,
+        armings: 0,
         memory: Memory::NONE,
         is_acknowledged: true,
         is_leaving: false,
@@ -82,10 +83,11 @@ pub(super) struct Keeper<'a> {
     /// Those up to `used` may hold one.
     threads: &'a mut [Thread],
     pub(super) used: usize,
-    /// Where threads are to stop; 0: nowhere.
-    pub(super) address: u64,
-    /// The bytes that are there without a breakpoint.
-    pub(super) text: Text,
+    /// Where threads are to stop.
+    pub(super) spots: Spots,
+    /// Which of the armings that is; 0: they are to stop nowhere.
+    arming: u32,
+    armings: u32,
     pub(super) memory: Memory,
     /// Whether the watcher knows that every thread is armed.
     is_acknowledged: bool,
@@ -136,7 +138,7 @@ impl Keeper<'_> {
             match hear() {
                 Heard::Nothing => return,
                 Heard::TheEnd => return self.leave(),
-                Heard::Message(it) if it.kind == Message::ARM => self.arm(it.value, it.text),
+                Heard::Message(it) if it.kind == Message::ARM => self.arm(it.spots),
                 Heard::Message(it) if it.kind == Message::GO => {
                     self.is_late = false;
                     self.go_on(|thread| thread.id as u64 == it.value);
@@ -208,16 +210,19 @@ impl Keeper<'_> {
 
     /// A thread that a SIGTRAP has stopped, if that was the breakpoint.
     fn hit(&mut self, id: pid_t) -> bool {
-        let (address, text) = (self.address, self.text);
+        let is_here = |address| address != 0 && is_behind_trap(id, address);
         let must_step = match self.breakpoint {
             Breakpoint::Register if is_of_register(id) => false,
-            Breakpoint::Instruction if address != 0 && is_behind_trap(id, address) => {
-                match pass(id, address, &text) {
+            Breakpoint::Register => return false,
+            Breakpoint::Instruction => {
+                let Some(spot) = self.spots.iter().find(|it| is_here(it.address)) else {
+                    return false;
+                };
+                match pass(id, spot.address, &spot.text) {
                     Ok(passed) => passed == Passed::AtInstruction,
                     Err(_) => return false,
                 }
             }
-            _ => return false,
         };
         if self.is_leaving {
             self.resume(id, 0, false);
@@ -263,7 +268,7 @@ impl Keeper<'_> {
         // Of all threads only this one is left, under the process's number.
         self.used = 0;
         self.add(id);
-        self.address = 0;
+        self.stop_nowhere();
         self.is_acknowledged = true;
         self.is_another_program = true;
         self.memory = Memory::of(self.target);
@@ -275,13 +280,19 @@ impl Keeper<'_> {
         }
     }
 
-    /// Stops at another address.
-    fn arm(&mut self, address: u64, text: Text) {
+    fn stop_nowhere(&mut self) {
+        self.spots = Spots::default();
+        self.arming = 0;
+    }
+
+    /// Stops at other places.
+    fn arm(&mut self, spots: Spots) {
         self.is_late = false;
         self.restore_text();
-        self.address = 0;
+        self.stop_nowhere();
         self.is_acknowledged = false;
-        if self.breakpoint == Breakpoint::Instruction && !self.memory.is_at(address, &text) {
+        let is_text = self.breakpoint == Breakpoint::Instruction;
+        if is_text && !self.memory.has_text_of(&spots) {
             if !self.is_another_program {
                 self.refuse(libc::EIO);
                 self.leave();
@@ -290,11 +301,13 @@ impl Keeper<'_> {
             return;
         }
         self.is_another_program = false;
-        self.address = address;
-        self.text = text;
-        if self.breakpoint == Breakpoint::Instruction {
-            let is_set = self.has_every_thread() && self.memory.write(address, TRAP);
-            self.known_mut().iter_mut().for_each(|it| it.armed = address);
+        self.armings += 1;
+        self.arming = self.armings;
+        self.spots = spots;
+        if is_text {
+            let is_set = self.has_every_thread() && self.write_traps();
+            let arming = self.arming;
+            self.known_mut().iter_mut().for_each(|it| it.armed = arming);
             if !is_set {
                 self.refuse(libc::EIO);
                 self.leave();
@@ -303,7 +316,7 @@ impl Keeper<'_> {
         }
         for at in 0..self.used {
             let Some(thread) = self.known().get(at).copied() else { continue };
-            if thread.id == 0 || thread.armed == address {
+            if thread.id == 0 || thread.armed == self.arming {
                 continue;
             }
             if matches!(thread.state, State::Held(..)) {
@@ -316,14 +329,15 @@ impl Keeper<'_> {
 
     /// Arms a stopped thread.
     fn set(&mut self, id: pid_t) {
-        let (address, breakpoint) = (self.address, self.breakpoint);
+        let (arming, breakpoint) = (self.arming, self.breakpoint);
+        let addresses = self.spots.map(|it| it.address);
         let Some(thread) = self.thread(id) else { return };
-        if thread.armed == address || breakpoint == Breakpoint::Instruction {
-            thread.armed = address;
+        if thread.armed == arming || breakpoint == Breakpoint::Instruction {
+            thread.armed = arming;
             return;
         }
-        thread.armed = address;
-        if let Err(error) = set_register(id, address) {
+        thread.armed = arming;
+        if let Err(error) = set_registers(id, &addresses) {
             thread.armed = 0;
             if error != libc::ESRCH && !self.is_leaving {
                 self.refuse(error);
@@ -332,13 +346,13 @@ impl Keeper<'_> {
         }
     }
 
-    /// Says, once, that every thread will stop at the address.
+    /// Says, once, that every thread will stop at the places.
     fn acknowledge(&mut self) {
-        let (address, target) = (self.address, self.target);
-        let is_armed = |it: &Thread| it.id == 0 || it.armed == address || has_ended(target, it.id);
+        let (arming, target) = (self.arming, self.target);
+        let is_armed = |it: &Thread| it.id == 0 || it.armed == arming || has_ended(target, it.id);
         if !self.is_acknowledged && self.known().iter().all(is_armed) {
             self.is_acknowledged = true;
-            if !say(Message::ARMED, address) {
+            if !say(Message::ARMED, 0) {
                 self.owe(Message::LATE);
             }
         }
@@ -380,7 +394,7 @@ impl Keeper<'_> {
             let is_step = libc::WSTOPSIG(status) == libc::SIGTRAP;
             signal = if is_step || status >> 16 != 0 { 0 } else { libc::WSTOPSIG(status) };
         }
-        self.memory.write(self.address, TRAP);
+        self.write_traps();
         self.resume(id, signal, false);
     }
 
@@ -422,7 +436,7 @@ impl Keeper<'_> {
     /// Detaches from a stopped thread as if it had never been traced.
     fn release(&mut self, id: pid_t, signal: c_int) {
         if self.breakpoint == Breakpoint::Register {
-            let _ = set_register(id, 0);
+            let _ = set_registers(id, &NOWHERE);
         }
         // A SIGTRAP of the breakpoint that has not been delivered yet would kill it: it is waited
         // for and taken away.
@@ -435,10 +449,15 @@ impl Keeper<'_> {
     }
 
     fn restore_text(&mut self) {
-        if self.address != 0 && self.breakpoint == Breakpoint::Instruction {
-            let (text, _) = self.text.split_at(TRAP.len());
-            self.memory.write(self.address, text);
+        if self.breakpoint == Breakpoint::Instruction {
+            self.memory.write_text_of(&self.spots);
         }
+    }
+
+    /// Whether every breakpoint was written.
+    fn write_traps(&self) -> bool {
+        let mut spots = self.spots.iter().filter(|it| it.address != 0);
+        spots.all(|it| self.memory.write(it.address, TRAP))
     }
 
     pub(super) fn refuse(&self, error: c_int) {
@@ -492,6 +511,9 @@ impl Keeper<'_> {
         }
     }
 }
+
+/// No place.
+pub(super) const NOWHERE: [u64; MOST_PLACES] = [0; MOST_PLACES];
 
 /// How long a thread waits for a watcher that does not answer.
 const PATIENCE: i64 = 1000;

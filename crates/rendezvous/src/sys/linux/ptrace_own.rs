@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use libc::{c_int, pid_t};
 
 use super::ptrace_message::{Message, SIZE};
-use super::ptrace_registers::{Text, errno};
+use super::ptrace_registers::errno;
 use super::ptrace_target::each_thread;
 
 /// Leaves everything of the watcher's behind but the two descriptors, and gives one that is ready
@@ -107,7 +107,7 @@ pub(super) fn hear() -> Heard {
 
 /// Whether there was room to say it; it is never waited for.
 pub(super) fn say(kind: u64, value: u64) -> bool {
-    let bytes = Message { kind, value, text: Text::default() }.to_bytes();
+    let bytes = Message::new(kind, value).to_bytes();
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: the kernel reads as many bytes as the array has. If nobody is there to read, the
     // next poll says so.

@@ -7,14 +7,16 @@
 
 use libc::pid_t;
 
+use super::ptrace_message::MOST_PLACES;
+
 /// Bytes of the text where a breakpoint is.
 pub(super) type Text = [u8; 8];
 
 /// Where a thread is after the breakpoint in the text has been taken from its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// Behind the function: all that it would have done is return.
-    Returned,
+    /// Behind it: all that it would have done is return, or nothing.
+    Done,
     /// Still at the instruction, which has to run.
     AtInstruction,
 }
@@ -31,27 +33,40 @@ fn signal_code(thread: pid_t) -> Option<i32> {
 
 #[cfg(target_arch = "x86_64")]
 mod processor {
-    use super::{Passed, Text, signal_code};
+    use super::{MOST_PLACES, Passed, Text, signal_code};
     use libc::pid_t;
     use std::mem::offset_of;
 
     pub(crate) const TRAP: &[u8] = &[0xcc];
 
-    /// Sets or, with 0, clears the first debug register of a stopped thread.
-    pub(crate) fn set_register(thread: pid_t, address: u64) -> Result<(), i32> {
-        /// The first register is armed, for execution.
-        const FIRST: u64 = 1;
+    /// Sets the debug registers of a stopped thread, each that is not 0.
+    pub(crate) fn set_registers(thread: pid_t, addresses: &[u64; MOST_PLACES]) -> Result<(), i32> {
+        const CONTROL: usize = 7;
+        let place =
+            |register: usize| offset_of!(libc::user, u_debugreg) + register * size_of::<u64>();
         let poke = |register: usize, value: u64| {
-            let offset = offset_of!(libc::user, u_debugreg) + register * size_of::<u64>();
             // SAFETY: POKEUSER changes a debug register of a stopped thread and nothing here.
-            match unsafe { libc::ptrace(libc::PTRACE_POKEUSER as _, thread, offset, value) } {
-                0 => Ok(()),
-                _ => Err(super::errno()),
-            }
+            let done =
+                unsafe { libc::ptrace(libc::PTRACE_POKEUSER as _, thread, place(register), value) };
+            if done == 0 { Ok(()) } else { Err(super::errno()) }
         };
-        poke(7, 0)?;
-        poke(0, address)?;
-        if address != 0 { poke(7, FIRST) } else { Ok(()) }
+        // SAFETY: PEEKUSER reads a debug register. The wrapper gives what it was; -1 is no address.
+        let peek = |register: usize| unsafe {
+            libc::ptrace(libc::PTRACE_PEEKUSER as _, thread, place(register), 0usize) as u64
+        };
+        poke(CONTROL, 0)?;
+        let mut control = 0;
+        for (register, &address) in addresses.iter().enumerate() {
+            // One that was never written is nobody's, and the kernel has only so many to give.
+            if peek(register) != address {
+                poke(register, address)?;
+            }
+            if address != 0 {
+                // Armed for execution.
+                control |= 1 << (2 * register);
+            }
+        }
+        if control != 0 { poke(CONTROL, control) } else { Ok(()) }
     }
 
     /// Whether a SIGTRAP stopped the thread because of its debug register: nobody else than its
@@ -70,6 +85,7 @@ mod processor {
 
     /// Takes a thread that has run the breakpoint past it.
     pub(crate) fn pass(thread: pid_t, address: u64, original: &Text) -> Result<Passed, i32> {
+        const NOP: u8 = 0x90;
         const ENDBR: [[u8; 4]; 2] = [[0xf3, 0x0f, 0x1e, 0xfa], [0xf3, 0x0f, 0x1e, 0xfb]];
         /// The code segment of 32-bit programs.
         const USER32: u64 = 0x23;
@@ -79,6 +95,10 @@ mod processor {
             all => &all[..],
         };
         let returns = matches!(rest, [0xc3, ..] | [0xf3, 0xc3, ..]);
+        if let [NOP, ..] = original {
+            registers.rip = address.wrapping_add(1);
+            return set(thread, &registers).map(|()| Passed::Done);
+        }
         registers.rip = address;
         let mut passed = Passed::AtInstruction;
         // A return that nobody calls for would be one too few on a shadow stack.
@@ -93,14 +113,19 @@ mod processor {
                 let word = word as u64;
                 registers.rip = if is_32 { word & 0xffff_ffff } else { word };
                 registers.rsp = registers.rsp.wrapping_add(if is_32 { 4 } else { 8 });
-                passed = Passed::Returned;
+                passed = Passed::Done;
             }
         }
+        set(thread, &registers).map(|()| passed)
+    }
+
+    fn set(thread: pid_t, registers: &libc::user_regs_struct) -> Result<(), i32> {
+        let from = std::ptr::from_ref(registers);
         // SAFETY: SETREGS reads a structure of the size that the kernel expects.
-        let set = unsafe {
-            libc::ptrace(libc::PTRACE_SETREGS as _, thread, 0usize, &raw const registers)
-        };
-        if set == 0 { Ok(passed) } else { Err(super::errno()) }
+        match unsafe { libc::ptrace(libc::PTRACE_SETREGS as _, thread, 0usize, from) } {
+            0 => Ok(()),
+            _ => Err(super::errno()),
+        }
     }
 
     fn registers(thread: pid_t) -> Option<libc::user_regs_struct> {
@@ -127,7 +152,7 @@ mod processor {
 
 #[cfg(target_arch = "aarch64")]
 mod processor {
-    use super::{Passed, Text, signal_code};
+    use super::{MOST_PLACES, Passed, Text, signal_code};
     use libc::pid_t;
 
     /// `brk #0`.
@@ -135,8 +160,8 @@ mod processor {
 
     /// The processor's own breakpoints stop before the instruction and would have to be taken away
     /// to run it: the one in the text costs the same.
-    pub(crate) fn set_register(_thread: pid_t, address: u64) -> Result<(), i32> {
-        if address == 0 { Ok(()) } else { Err(libc::EOPNOTSUPP) }
+    pub(crate) fn set_registers(_thread: pid_t, addresses: &[u64; MOST_PLACES]) -> Result<(), i32> {
+        if addresses.iter().all(|&it| it == 0) { Ok(()) } else { Err(libc::EOPNOTSUPP) }
     }
 
     pub(crate) fn is_of_register(_thread: pid_t) -> bool {
@@ -155,13 +180,17 @@ mod processor {
         /// `bti`, `bti c`, `bti j`, `bti jc`.
         const BTI: [u32; 4] = [0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df];
         const RET: u32 = 0xd65f_03c0;
+        const NOP: u32 = 0xd503_201f;
         let [a, b, c, d, e, f, g, h] = *original;
         let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let returns = first == RET || (BTI.contains(&first) && second == RET);
         let mut registers = registers(thread).ok_or_else(super::errno)?;
-        registers.pc =
-            if returns && !has_shadow_stack(thread) { registers.regs[30] } else { address };
-        let passed = if registers.pc == address { Passed::AtInstruction } else { Passed::Returned };
+        registers.pc = match first {
+            NOP => address.wrapping_add(4),
+            _ if returns && !has_shadow_stack(thread) => registers.regs[30],
+            _ => address,
+        };
+        let passed = if registers.pc == address { Passed::AtInstruction } else { Passed::Done };
         let mut vector = libc::iovec {
             iov_base: (&raw mut registers).cast(),
             iov_len: size_of::<libc::user_regs_struct>(),
@@ -205,13 +234,13 @@ mod processor {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod processor {
-    use super::{Passed, Text};
+    use super::{MOST_PLACES, Passed, Text};
     use libc::pid_t;
 
     pub(crate) const TRAP: &[u8] = &[];
 
-    pub(crate) fn set_register(_thread: pid_t, address: u64) -> Result<(), i32> {
-        if address == 0 { Ok(()) } else { Err(libc::EOPNOTSUPP) }
+    pub(crate) fn set_registers(_thread: pid_t, addresses: &[u64; MOST_PLACES]) -> Result<(), i32> {
+        if addresses.iter().all(|&it| it == 0) { Ok(()) } else { Err(libc::EOPNOTSUPP) }
     }
 
     pub(crate) fn is_of_register(_thread: pid_t) -> bool {
@@ -227,7 +256,7 @@ mod processor {
     }
 }
 
-pub(super) use processor::{TRAP, is_behind_trap, is_of_register, pass, set_register};
+pub(super) use processor::{TRAP, is_behind_trap, is_of_register, pass, set_registers};
 
 pub(super) fn errno() -> i32 {
     // SAFETY: the location of this thread's errno is always valid.

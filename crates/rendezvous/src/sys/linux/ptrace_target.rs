@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use libc::{c_int, pid_t};
 
+use super::ptrace_message::{Spot, Spots};
 use super::ptrace_registers::{TRAP, Text, errno};
 
 /// The memory of a process, open for writing wherever it is mapped.
@@ -28,17 +29,35 @@ impl Memory {
         written == bytes.len() as isize
     }
 
-    /// Whether this text is there, with or without a breakpoint at its begin.
-    pub(super) fn is_at(&self, address: u64, text: &Text) -> bool {
+    /// Puts the original text back where breakpoints are.
+    pub(super) fn write_text_of(&self, spots: &Spots) {
+        for spot in spots.iter().filter(|it| it.address != 0) {
+            let (text, _) = spot.text.split_at(TRAP.len());
+            self.write(spot.address, text);
+        }
+    }
+
+    /// Whether the text of all spots is there, with or without a breakpoint at the begin of each.
+    pub(super) fn has_text_of(&self, spots: &Spots) -> bool {
+        spots.iter().all(|it| it.address == 0 || self.is_at(it, spots))
+    }
+
+    fn is_at(&self, spot: &Spot, spots: &Spots) -> bool {
         let mut there = Text::default();
         // SAFETY: the kernel writes at most as many bytes as the array has.
         let read = unsafe {
-            libc::pread64(self.0, there.as_mut_ptr().cast(), there.len(), address as i64)
+            libc::pread64(self.0, there.as_mut_ptr().cast(), there.len(), spot.address as i64)
         };
-        let length = TRAP.len();
+        // Another spot may be so near that its breakpoint is in the text of this one.
+        let is_trap = |address: u64, byte: u8| {
+            spots.iter().any(|it| {
+                let within = address.checked_sub(it.address).filter(|_| it.address != 0);
+                within.is_some_and(|at| TRAP.get(at as usize) == Some(&byte))
+            })
+        };
+        let mut bytes = (spot.address..).zip(there.into_iter().zip(spot.text));
         read == there.len() as isize
-            && there.get(length..) == text.get(length..)
-            && (there.get(..length) == text.get(..length) || there.get(..length) == Some(TRAP))
+            && bytes.all(|(address, (byte, text))| byte == text || is_trap(address, byte))
     }
 }
 
