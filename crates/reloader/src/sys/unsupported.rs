@@ -98,6 +98,7 @@ pub(crate) fn thread_inside(_: &Range<usize>) -> Option<u32> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Handle {}
 
+#[expect(dead_code, reason = "nothing is opened here")]
 pub(crate) enum Opening {
     Opened(Handle),
     Refused(String),
