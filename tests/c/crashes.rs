@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use reloader_tests::Build;
 
-use crate::program::{Script, counter, guest, guest_cxx, host};
+use crate::program::{Script, counter, guest, guest_cxx, host, impatient_host};
 use crate::workshop::{Program, good};
 
 /// A guest that counts, and does `crime` in `operation` when the host says 1.
@@ -13,7 +13,7 @@ fn criminal(operation: &str, crime: &str) -> Build {
         "if (operation == CR_STEP) count++;\n\
          if (mode == 1 && operation == {operation}) {{ {crime} }}\nreturn count;"
     );
-    let declarations = "#include <assert.h>\n#include <signal.h>\n#include <string.h>\n\
+    let declarations = "#define _GNU_SOURCE\n#include <assert.h>\n#include <signal.h>\n#include <string.h>\n#include <sys/mman.h>\n\
         static int CR_STATE count = 0; static volatile int zero; int deep(int);\n\
         int deep(int n) { volatile char a[4096]; a[0] = (char)n; return n < 0 ? 0 : deep(n + 1) + a[0]; }";
     guest(declarations, &body).flag("-O1").flag("-fno-optimize-sibling-calls").flag("-w")
@@ -31,6 +31,11 @@ fn every_fault_in_a_step_goes_back_and_the_next_build_loads() {
     let cases = [
         ("*(volatile int *)8 = 1;", 1),
         ("__builtin_trap();", 2),
+        // Nothing is behind the page of an empty file.
+        (
+            "char *volatile p = mmap(0, 4096, PROT_READ, MAP_SHARED, memfd_create(\"\", 0), 0); count = *p;",
+            4,
+        ),
         ("abort();", 3),
         ("assert(zero == 1);", 3),
         ("count = 5 / zero;", 10 + libc::SIGFPE),
@@ -63,6 +68,27 @@ fn an_exception_that_leaves_the_guest_is_a_failure() {
 }
 
 #[test]
+fn a_hosts_own_catch_is_not_bothered_with_the_guests_exceptions() {
+    let body = "if (operation == CR_STEP && mode == 1) throw 1; return (int)ctx->version;";
+    let script = Script::new(&guest_cxx("", body)).update(1).and("touch").update(1).and("mode:1");
+    let lines = script.and("catching").and("mode:0").update(1).and("close").run(&host(""));
+    assert_eq!(lines[2..5], ["update 2 2 0", "update -1 1 3", "uncaught 0"].map(str::to_owned)[..]);
+    assert_eq!(lines[5], "update 1 1 0");
+}
+
+#[test]
+fn an_endless_loop_is_a_failure_where_the_host_sets_a_deadline() {
+    let updates = {
+        let script = Script::new(&criminal("CR_STEP", "for (;;) zero = 0;")).update(1);
+        let script = script.and("touch").update(1).and("mode:1").update(1).and("mode:0").update(1);
+        script.put(&counter(100)).update(1).and("close").updates(&impatient_host())
+    };
+    assert_eq!(updates[..2], ["1 1 0", "2 2 0"]);
+    assert!(updates[2].starts_with("-1 1 "), "{updates:?}");
+    assert_eq!(updates[3..], ["2 1 0", "103 3 0"]);
+}
+
+#[test]
 fn a_first_version_that_fails_leaves_the_place_to_a_fixed_build() {
     for (operation, value) in [("CR_STEP", -1), ("CR_LOAD", -2)] {
         let bad = criminal(operation, "*(volatile int *)8 = 1;");
@@ -72,6 +98,14 @@ fn a_first_version_that_fails_leaves_the_place_to_a_fixed_build() {
         let first = format!("{value} 0 1");
         assert_eq!(script.updates(&host("")), [&first, "-2 0 9", "101 2 0", "102 2 0"]);
     }
+}
+
+#[test]
+fn a_load_that_fails_goes_back_and_the_next_build_loads() {
+    let bad = criminal("CR_LOAD", "*(volatile int *)8 = 1;");
+    let script = Script::new(&counter(100)).update(1).put(&bad).and("mode:1").update(1);
+    let script = script.and("mode:0").update(1).put(&counter(300)).update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["101 1 0", "-2 1 1", "102 1 0", "303 3 0"]);
 }
 
 #[test]
@@ -155,6 +189,8 @@ fn the_hosts_own_bug_ends_the_host_as_it_would_without_us() {
     let script = Script::new(&counter(0)).update(1).and("bug").update(1);
     let output = script.output(&host(""));
     assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
+    let output = Script::new(&counter(0)).update(1).and("bug-thread").output(&host(""));
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "on another thread");
     let script = Script::empty().and("handler");
     reloader_tests::write(&script.library(), &counter(0).bytes());
     let script = script.and("open").update(1).and("bug");
@@ -197,6 +233,18 @@ fn a_fault_on_a_thread_of_the_guests_ends_the_host_and_nothing_else_happens() {
     let output = script.output(&host(""));
     assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("update 7 1 0\n"));
+}
+
+#[test]
+fn a_fault_on_a_thread_of_the_guests_between_updates_ends_the_host_too() {
+    let declarations = "#include <pthread.h>\n\
+        static void *fault(void *mode) { while (*(volatile int *)mode != 2) {} *(volatile int *)8 = 1; return 0; }";
+    let body = "if (operation == CR_STEP && mode == 1) {\n\
+        pthread_t t; pthread_create(&t, 0, fault, ctx->userdata); pthread_detach(t); } return 7;";
+    let script = Script::new(&guest(declarations, body)).update(1).and("mode:1").update(1);
+    let output = script.and("mode:2").and("wait").output(&host(""));
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("update 7 1 0\nupdate 7 1 0\n"));
 }
 
 #[test]
@@ -250,12 +298,42 @@ int main(int, char **arguments) {
 }
 "#;
 
+const TURNS: &str = r#"
+#define CR_HOST
+#include "cr.h"
+// Two plugins in turn: one crashes every time, the other never notices.
+int main(int, char **arguments) {
+    int quiet = 0, loud = 1;
+    cr_plugin good, bad;
+    good.userdata = &quiet;
+    bad.userdata = &loud;
+    if (!cr_plugin_open(good, arguments[1]) || !cr_plugin_open(bad, arguments[2])) return 10;
+    for (int i = 1; i <= 100; i++) {
+        if (cr_plugin_update(good) != i || good.failure != CR_NONE) return 11;
+        if (cr_plugin_update(bad) >= 0) return 12;
+    }
+    cr_plugin_close(bad);
+    if (cr_plugin_update(good) != 101) return 13;
+    cr_plugin_close(good);
+    return 0;
+}
+"#;
+
+#[test]
+fn of_two_plugins_in_turn_one_crashes_alone() {
+    two_plugins(TURNS);
+}
+
 #[test]
 fn of_two_plugins_on_two_threads_one_crashes_alone() {
+    two_plugins(TWO);
+}
+
+fn two_plugins(host: &str) {
     let script = Script::new(&counter(0));
     let bad = script.directory().join("libbad.so");
     reloader_tests::write(&bad, &criminal("CR_STEP", "abort();").bytes());
-    let mut command = std::process::Command::new(Program::cxx(TWO).path());
+    let mut command = std::process::Command::new(Program::cxx(host).path());
     command.arg(script.library()).arg(bad).env("TMPDIR", script.temporary());
     good(&command.output().unwrap(), "two plugins");
 }

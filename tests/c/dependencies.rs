@@ -76,3 +76,13 @@ fn a_library_of_the_hosts_own_is_not_exchanged() {
     let script = script.update(1).and("rename:beside2=libbeside.so").update(2).and("close");
     assert_eq!(script.updates(&host), ["10101 1 0", "20102 1 0", "30103 1 0"]);
 }
+
+#[test]
+fn a_library_beside_the_guest_is_found_from_any_temporary_path() {
+    let script = script(BODY);
+    let place = script.directory().join("elsewhere");
+    std::fs::create_dir(&place).unwrap();
+    let script = script.and(&format!("temporary:{}", place.display())).update(1);
+    let script = script.and("rename:beside2=libbeside.so").update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["10101 1 0", "20201 2 0"]);
+}

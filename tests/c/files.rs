@@ -9,15 +9,17 @@ use crate::workshop::good;
 #[test]
 fn builds_of_one_second_older_ones_and_equal_ones_are_all_noticed() {
     let mut script = Script::new(&counter(100)).update(1);
-    for base in 2..8 {
+    for base in 2..14 {
         script = script.put(&counter(base * 100)).update(1);
     }
     let script = script.put(&counter(100)).update(1).and("touch").update(1);
     // All files of the script are made before it runs, so that later builds may well be older.
     let lines = script.updates(&host(""));
     let values: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(values, ["101", "202", "303", "404", "505", "606", "707", "108", "109"]);
-    assert!(lines.last().unwrap().ends_with(" 9 0"));
+    let mut wanted: Vec<_> = (1..14).map(|n| (n * 101).to_string()).collect();
+    wanted.extend(["114".to_owned(), "115".to_owned()]);
+    assert_eq!(values, wanted);
+    assert!(lines.last().unwrap().ends_with(" 15 0"));
 }
 
 #[test]
@@ -47,26 +49,60 @@ fn copies_lie_where_the_host_says_and_go_with_the_plugin() {
 }
 
 #[test]
-fn a_temporary_path_that_is_missing_is_no_reason_to_fail() {
+fn a_temporary_path_that_is_missing_or_read_only_is_no_reason_to_fail() {
+    // Not even root can make a directory in the last one.
+    for place in ["/nowhere/at/all", "/proc/self"] {
+        let script = Script::empty();
+        reloader_tests::write(&script.library(), &counter(100).bytes());
+        let script = script.and("open").and(&format!("temporary:{place}")).update(1);
+        let script = script.put(&counter(200)).update(1).and("close");
+        assert_eq!(script.updates(&host("")), ["101 1 0", "202 2 0"], "{place}");
+    }
+}
+
+#[test]
+fn what_cr_left_behind_is_neither_used_nor_touched() {
     let script = Script::empty();
-    reloader_tests::write(&script.library(), &counter(100).bytes());
-    let script = script.and("open").and("temporary:/nowhere/at/all").update(1).and("close");
-    assert_eq!(script.updates(&host("")), ["101 1 0"]);
+    let place = script.directory().join("mine");
+    fs::create_dir(&place).unwrap();
+    // Where cr would put its copies, and longer than they are.
+    let old = [place.join("libguest1.so"), script.directory().join("libguest1.so")];
+    let content = [counter(100).bytes(), vec![b'x'; 100_000]].concat();
+    old.iter().for_each(|old| reloader_tests::write(old, &content));
+    reloader_tests::write(&script.library(), &counter(200).bytes());
+    let script = script.and("open").and(&format!("temporary:{}", place.display())).update(1);
+    let script = script.put(&counter(300)).update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["201 1 0", "302 2 0"]);
+    assert!(old.iter().all(|old| fs::read(old).unwrap() == content));
 }
 
 #[test]
 fn odd_paths_are_paths() {
-    for name in
-        ["with space/libguest.so", "büild/libguest.so.1.2", "back\\slash/guest", "a/../libplug1.so"]
-    {
+    let long = format!("{}libguest.so", format!("{}/", "x".repeat(199)).repeat(15));
+    for name in [
+        "with space/libguest.so",
+        "büild/libguest.so.1.2",
+        "back\\slash/guest",
+        "a/../libplug1.so",
+        long.as_str(),
+    ] {
         let script = Script::empty();
         let path = script.directory().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::create_dir_all(script.directory().join("a")).unwrap();
         reloader_tests::write(&path, &counter(100).bytes());
-        let script = script.and(&format!("open:{name}")).update(2).and("close");
-        assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 0"], "{name}");
+        reloader_tests::write(&script.directory().join("next"), &counter(200).bytes());
+        let script = script.and(&format!("open:{name}")).update(2);
+        let script = script.and(&format!("rename:next={name}")).update(1).and("close");
+        assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 0", "203 2 0"], "{name}");
     }
+    let script = Script::empty();
+    fs::create_dir(script.directory().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", script.directory().join("link")).unwrap();
+    reloader_tests::write(&script.directory().join("real/guest.so"), &counter(100).bytes());
+    reloader_tests::write(&script.directory().join("next"), &counter(200).bytes());
+    let script = script.and("open:link/guest.so").update(1).and("rename:next=real/guest.so");
+    assert_eq!(script.update(1).updates(&host("")), ["101 1 0", "202 2 0"], "a link on the way");
     // A name without a directory is a file here, and nothing of the loader's search path.
     let script = Script::empty();
     reloader_tests::write(&script.library(), &counter(100).bytes());

@@ -14,13 +14,38 @@ fn large() -> Build {
 #[test]
 fn a_truncated_build_is_waited_for() {
     let whole = large().bytes();
-    let cuts =
-        [0, 10, 64, whole.len() / 10, whole.len() / 2, whole.len() * 9 / 10, whole.len() - 1];
-    for cut in cuts {
+    // Where its section headers begin, which stand at its end (ELF-64, `e_shoff`).
+    let headers = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+    let (tenth, half) = (whole.len() / 10, whole.len() / 2);
+    for cut in [0, 10, 64, tenth, half, tenth * 9, headers, headers - 1, whole.len() - 1] {
         let script = Script::new(&counter(100)).update(1).put_bytes(&whole[..cut]).update(3);
         let values: Vec<String> = script.put(&large()).update(1).and("close").updates(&host(""));
         let values: Vec<_> = values.iter().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(values, ["101", "102", "103", "104", "5"], "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_build_that_a_slow_linker_writes_is_loaded_when_it_is_whole() {
+    let huge = counter(100).more("__asm__(\".section .rodata\\n.fill 30000000,1,90\\n.text\");\n");
+    for how in ["slowly", "piecemeal"] {
+        let script = Script::new(&counter(0)).update(1);
+        reloader_tests::write(&script.directory().join("huge"), &huge.bytes());
+        let script = script.and(&format!("{how}:huge")).and("until:2").update(1).and("close");
+        let lines = script.run(&host(""));
+        let last = lines.iter().position(|line| line == "until 2 0").unwrap();
+        let updates: Vec<i32> = lines[1..last]
+            .iter()
+            .map(|line| line.strip_prefix("update ").unwrap().split(' ').next().unwrap())
+            .map(|value| value.parse().unwrap())
+            .collect();
+        assert!(updates.is_sorted() && updates.len() > 40, "{how}: no step is lost: {updates:?}");
+        // While the file grows the first version runs; only the last part makes a build of it.
+        assert!(
+            updates[..updates.len() - 1].iter().all(|&value| value < 100),
+            "{how}: {updates:?}"
+        );
+        assert!(lines[last + 1].ends_with(" 2 0"), "{how}: {lines:?}");
     }
 }
 
@@ -42,17 +67,21 @@ fn what_can_never_be_loaded_is_refused_once_and_costs_nothing() {
     let mut zeros = large().bytes();
     let middle = zeros.len() / 2;
     zeros[64..middle].fill(0);
+    let mut hole = counter(0).bytes();
+    let middle = hole.len() / 2;
+    hole[middle - 2048..middle + 2048].fill(0);
     let undefined = guest("int nowhere_to_be_found(void);", "return nowhere_to_be_found();");
     let gone = tempfile::tempdir().unwrap();
     let library = gone.path().join("libgone.so");
     reloader_tests::write(&library, &Build::c("int x;").flag("-Wl,-soname,libgone.so").bytes());
     let needs = counter(0).flag("-Wl,--no-as-needed").library(&library).bytes();
-    let cases: [(&str, Vec<u8>); 7] = [
+    let cases: [(&str, Vec<u8>); 8] = [
         ("a library that is missing", needs),
         ("text", b"this is no library\n".repeat(99)),
         ("another machine's", wrong_machine),
         ("noise", noise),
         ("zeros in the middle", zeros),
+        ("4 KB of zeros in the middle", hole),
         ("an undefined symbol", undefined.flag("-Wl,-z,now").bytes()),
         ("no cr_main", Build::c("int x;").bytes()),
     ];
@@ -63,12 +92,29 @@ fn what_can_never_be_loaded_is_refused_once_and_costs_nothing() {
         let values: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(values, ["101", "102", "103", "104", "105", "206"], "{what}: {lines:?}");
         // What looks like a file that is not whole yet is waited for, and told of later.
-        let told = if what == "zeros in the middle" { "102 1 0" } else { "102 1 8" };
+        let told = if what.contains("zeros in the middle") { "102 1 0" } else { "102 1 8" };
         assert_eq!(lines[1], told, "{what}");
         assert_eq!(lines[3..5], ["104 1 0", "105 1 0"], "{what}: once");
         let left = std::fs::read_dir(script.temporary()).unwrap().count();
         assert_eq!(left, 0, "{what} leaves no file");
     }
+}
+
+#[test]
+fn what_is_refused_again_and_again_is_not_kept() {
+    let refused = |n| match n % 2 {
+        0 => Build::c(format!("int x = {n};")),
+        _ => counter(n)
+            .more("static int CR_STATE more; int *keep(void); int *keep(void) { return &more; }"),
+    };
+    let script = Script::new(&counter(100)).update(1).and("mapped");
+    let script = (0..50).fold(script, |script, n| script.put(&refused(n)).update(1));
+    let script = script.and("mapped").and("close").and("mapped");
+    let lines = script.run(&host("CR_SAFE"));
+    let mapped: Vec<_> = lines.iter().filter(|line| line.starts_with("mapped")).collect();
+    assert_eq!(mapped, ["mapped 1", "mapped 1", "mapped 0"]);
+    let refused = lines.iter().filter(|line| line.ends_with(" 1 8") || line.ends_with(" 1 7"));
+    assert_eq!(refused.count(), 50, "{lines:?}");
 }
 
 #[test]
@@ -91,16 +137,59 @@ fn a_build_that_is_gone_for_a_moment_or_empty_is_waited_for() {
 #[test]
 fn without_section_headers_state_is_not_lost_in_silence() {
     let Some(objcopy) = tool("llvm-objcopy-19") else { return };
-    let script = Script::empty();
-    let (before, after) = (script.directory().join("before"), script.directory().join("after"));
-    reloader_tests::write(&before, &counter(200).bytes());
-    let mut strip = Command::new(objcopy.0);
-    strip.args(["--strip-sections"]).arg(before).arg(&after);
-    assert!(strip.status().unwrap().success());
-    let bare = std::fs::read(after).unwrap();
-    let script = Script::new(&counter(100)).update(1).put_bytes(&bare).update(2);
+    let bare = |build: &Build| {
+        let directory = tempfile::tempdir().unwrap();
+        let after = directory.path().join("after");
+        let mut strip = Command::new(&objcopy.0);
+        strip.arg("--strip-sections").arg(build.path()).arg(&after);
+        assert!(strip.status().unwrap().success());
+        std::fs::read(after).unwrap()
+    };
+    let script = Script::new(&counter(100)).update(1).put_bytes(&bare(&counter(200))).update(2);
     let script = script.put(&counter(300)).update(1);
     assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 7", "103 1 0", "304 2 0"]);
+    // At other addresses.
+    let moved = counter(200).more("long far[40000] = { 1 };\n");
+    let script = Script::new(&counter(100)).update(1).put_bytes(&bare(&moved)).update(2);
+    assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 7", "103 1 0"]);
+    // And where the first has none: it runs, and no other takes its place.
+    let script = Script::empty();
+    reloader_tests::write(&script.library(), &bare(&counter(100)));
+    let script = script.and("open").update(1).put_bytes(&bare(&counter(200))).update(1);
+    let script = script.put(&counter(300)).update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["101 1 0", "102 1 7", "103 1 7"]);
+}
+
+#[test]
+fn every_way_of_linking_keeps_the_state() {
+    let ways: [&[&str]; 6] = [
+        &["-O2", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"],
+        &["-Wl,-z,pack-relative-relocs"],
+        &["-fuse-ld=lld", "-Wl,-z,norelro"],
+        &["-fuse-ld=mold", "-Wl,-z,norelro"],
+        &["-Wl,-z,now,-z,relro"],
+        &["clang", "-fuse-ld=bfd"],
+    ];
+    for flags in ways {
+        let linker = flags.iter().find_map(|flag| flag.strip_prefix("-fuse-ld="));
+        let (compiler, flags) = match flags.strip_prefix(&["clang"]) {
+            Some(rest) => ("clang", rest),
+            None => ("cc", flags),
+        };
+        let tools = [Some(compiler.to_owned()), linker.map(|linker| format!("ld.{linker}"))];
+        if tools.iter().flatten().any(|name| tool(name).is_none()) {
+            continue;
+        }
+        // With words for the loader to relocate.
+        let words = "static int one, two; int *words[] = { &one, &two, &one };\n";
+        let build = |base| {
+            let build = counter(base).compiler(compiler).more(words);
+            flags.iter().fold(build, |build, flag| build.flag(*flag))
+        };
+        let script = Script::new(&build(100)).update(2).put(&build(200)).update(2);
+        let lines = script.put(&build(300)).update(1).and("close").updates(&host(""));
+        assert_eq!(lines, ["101 1 0", "102 1 0", "203 2 0", "204 2 0", "305 3 0"], "{flags:?}");
+    }
 }
 
 #[test]

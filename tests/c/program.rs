@@ -12,6 +12,11 @@ pub fn host(mode: &str) -> Program {
     Program::cxx(HOST).flag(&format!("-DMODE={mode}"))
 }
 
+/// The same without a mode, that breaks off calls into the guest after 50 milliseconds.
+pub fn impatient_host() -> Program {
+    host("").flag("-DCR_DEADLINE=50000000")
+}
+
 /// A directory with builds of a guest, and the commands that a host is given one after the other.
 pub struct Script {
     directory: tempfile::TempDir,
@@ -147,10 +152,12 @@ const HOST: &str = r#"
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <iterator>
+#include <set>
 #include <thread>
 
 static cr_plugin ctx;
-static int mode;
+static struct { int mode; unsigned char *heap; } shared;
 static const char *path = "./libguest.so";
 
 static int update(bool check = true) {
@@ -158,11 +165,35 @@ static int update(bool check = true) {
     std::printf("update %d %u %d\n", value, ctx.version, (int)ctx.failure);
     return value;
 }
+static void bug() { *(volatile int *)8 = 1; }
+static std::string content(const std::string &name) {
+    std::ifstream file(name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+// Writes the build into the guest's file, a part at a time, with updates in between; `closing`: the
+// file is closed after each part.
+static void write_slowly(const std::string &build, bool closing) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    for (std::string::size_type at = 0, part = build.size() / 40 + 1; at < build.size(); at += part) {
+        if (closing) { file.close(); file.open(path, std::ios::binary | std::ios::app); }
+        file << build.substr(at, part) << std::flush;
+        cr_plugin_update(ctx);
+        update();
+    }
+}
+// How many copies of guests are mapped.
+static std::size_t mapped() {
+    std::ifstream maps("/proc/self/maps");
+    std::set<std::string> copies;
+    for (std::string line; std::getline(maps, line);)
+        if (line.find("libguest") != std::string::npos) copies.insert(line.substr(line.find('/')));
+    return copies.size();
+}
 static void own_handler(int) { write(1, "own handler\n", 12); _exit(7); }
 
 int main(int count, char **arguments) {
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    ctx.userdata = &mode;
+    ctx.userdata = &shared;
     for (int i = 1; i < count; i++) {
         std::string word = arguments[i], argument;
         std::string::size_type colon = word.find(':');
@@ -174,7 +205,7 @@ int main(int count, char **arguments) {
         } else if (word == "quick") {
             update(false);
         } else if (word == "mode") {
-            mode = std::atoi(argument.c_str());
+            shared.mode = std::atoi(argument.c_str());
         } else if (word == "put") {
             std::rename(argument.c_str(), path);
         } else if (word == "rename") {
@@ -206,7 +237,23 @@ int main(int count, char **arguments) {
         } else if (word == "handler") {
             signal(SIGSEGV, own_handler);
         } else if (word == "bug") {
-            *(volatile int *)8 = 1;
+            bug();
+        } else if (word == "bug-thread") {
+            std::thread(bug).join();
+        } else if (word == "wait") {
+            for (;;) pause();
+        } else if (word == "catching") {
+            try { update(); } catch (...) { std::printf("caught\n"); }
+            std::printf("uncaught %d\n", std::uncaught_exceptions());
+        } else if (word == "slowly" || word == "piecemeal") {
+            write_slowly(content(argument), word == "piecemeal");
+        } else if (word == "mapped") {
+            std::printf("mapped %zu\n", mapped());
+        } else if (word == "internals") {
+            auto internal = (cr_internal *)ctx.p;
+            auto name = internal->fullname, temporary = internal->temppath;
+            std::printf("internals %s [%s]\n", name, temporary);
+            for (unsigned version = 0; version < 9; version++) cr_del(cr_version_path(name, version, temporary));
         } else if (word == "thread") {
             std::thread([] { update(); }).join();
         } else if (word == "close") {

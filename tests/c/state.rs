@@ -56,6 +56,8 @@ fn an_unchanged_build_keeps_everything() {
 fn what_is_new_starts_with_its_initialiser_and_the_rest_is_kept() {
     let grown = format!("{ABC}static int CR_STATE d = 44;\n");
     check(&grown, ["refused", "refused", "111 222 333 44", "1 2 3 44"]);
+    let by_eight = format!("{ABC}static long CR_STATE d = 44;\n");
+    check(&by_eight, ["refused", "refused", "111 222 333 44", "1 2 3 44"]);
     let in_front = format!("static int CR_STATE d = 44;\n{ABC}");
     check(&in_front, ["refused", "refused", "111 222 333 44", "1 2 3 44"]);
     let much =
@@ -81,12 +83,19 @@ fn widened_and_shrunken_state_keeps_what_it_has() {
 }
 
 #[test]
-fn state_that_first_appears_or_disappears_is_no_reason_to_stay() {
+fn state_that_first_appears_or_disappears_is_refused_by_the_modes_that_compare_sizes_only() {
     let plain = ABC.replace("CR_STATE ", "");
-    let values = after(&with(&plain), &with(ABC), "");
-    assert_eq!(values, ["1", "2", "3", "0"], "initial values, and not zeros");
-    let values = after(&with(ABC), &with(&plain), "");
-    assert_eq!(values, ["1", "2", "3", "0"]);
+    let initial = Some(["1", "2", "3", "0"]);
+    for (mode, wanted) in MODES.into_iter().zip([None, None, initial, initial]) {
+        for (first, second) in [(plain.as_str(), ABC), (ABC, plain.as_str())] {
+            let values = after(&with(first), &with(second), mode);
+            match wanted {
+                None => assert_eq!(values, ["refused"], "{mode}"),
+                // And not zeros.
+                Some(wanted) => assert_eq!(values, wanted, "{mode}"),
+            }
+        }
+    }
 }
 
 #[test]
@@ -126,6 +135,54 @@ fn untagged_zeros_are_carried_and_untagged_data_is_not() {
         let script = script.and("mode:2").update(1).and("mode:3").update(1).and("mode:4").update(1);
         assert_eq!(script.updates(&host(""))[2..], ["2 2 0", "20 2 0", "7 2 0", "2 2 0"]);
     }
+}
+
+#[test]
+fn the_untagged_zeros_count_for_the_modes_that_compare_sizes() {
+    let small = untagged("");
+    let large =
+        untagged("static int more[1000]; int *keep(void); int *keep(void) { return more; }");
+    for (first, second) in [(&small, &large), (&large, &small)] {
+        for (mode, wanted) in MODES.into_iter().zip([None, None, Some("2"), Some("0")]) {
+            let script = Script::new(&guest(first, COUNT)).update(2).put(&guest(second, COUNT));
+            let lines = script.and("mode:1").update(2).and("close").updates(&host(mode));
+            match wanted {
+                None => assert_eq!(lines[2..], ["2 1 7", "2 1 0"], "{mode}"),
+                Some(zero) => assert_eq!(lines[3], format!("{zero} 2 0"), "{mode}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn untagged_zeros_that_are_aligned_keep_every_element() {
+    let guest = |more: &str| {
+        let variables = format!(
+            "static int small; {more}\nstatic int block[64] __attribute__((aligned(64)));\n"
+        );
+        guest(
+            &variables,
+            "if (operation == CR_STEP && mode == 1) { small = 5; for (int i = 0; i < 64; i++) block[i] = i; }\n\
+             int sum = small; for (int i = 0; i < 64; i++) sum += block[i] == i; return sum * 100 + block[63];",
+        )
+    };
+    // What lies before the aligned ones grows, and shrinks again.
+    let more = "static char pad[9]; char *keep(void); char *keep(void) { return pad; }";
+    let script = Script::new(&guest("")).and("mode:1").update(1).and("mode:0");
+    let script = script.put(&guest(more)).update(1).put(&guest("")).update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["6963 1 0", "6963 2 0", "6963 3 0"]);
+}
+
+#[test]
+fn what_a_thread_has_for_itself_starts_fresh() {
+    let build = |base| {
+        guest(
+            "static __thread int own = 7;",
+            &format!("if (operation == CR_STEP) own++; return {base} + own;"),
+        )
+    };
+    let script = Script::new(&build(100)).update(2).put(&build(200)).update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["108 1 0", "109 1 0", "208 2 0"]);
 }
 
 #[test]

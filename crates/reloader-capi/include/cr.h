@@ -23,6 +23,9 @@
  *     }
  *
  * What the library does where cr is silent, and what it does better, is in the README of reloader-capi.
+ *
+ * Guests and their host need this one file, as with cr; so it has the enums and the structure itself and does not take
+ * them from reloader_guest.h, the header of guests alone. Whichever of both is included first is used.
  */
 #ifndef __CR_H__
 #define __CR_H__
@@ -137,6 +140,10 @@ _Static_assert(sizeof(enum cr_op) == sizeof(int), "enums have the size of int");
 #ifndef CR_MAIN_FUNC
 #define CR_MAIN_FUNC "cr_main"
 #endif
+/* Not of cr: nanoseconds after which a call into the guest is broken off, and the guest has failed; 0 for never. */
+#ifndef CR_DEADLINE
+#define CR_DEADLINE 0
+#endif
 #ifndef CR_LOG
 #ifdef CR_DEBUG
 #define CR_LOG(...) fprintf(stdout, __VA_ARGS__)
@@ -200,7 +207,8 @@ static inline void cr_detail_log(void *data, const reloader_event *event)
     }
 }
 
-static inline bool cr_detail_open(struct cr_plugin *ctx, const char *fullpath, int mode, const char *entry)
+static inline bool cr_detail_open(struct cr_plugin *ctx, const char *fullpath, int mode, const char *entry,
+                                  uint64_t deadline)
 {
     CR_TRACE
     static const unsigned int policies[4] = {RELOADER_IDENTICAL, RELOADER_SAME_SIZE, RELOADER_BY_SYMBOL,
@@ -211,6 +219,7 @@ static inline bool cr_detail_open(struct cr_plugin *ctx, const char *fullpath, i
     options.entry = entry;
     options.context = ctx;
     options.hook = cr_detail_log;
+    options.deadline = deadline;
     options.flags = RELOADER_AS_CR;
     options.policy = policies[mode & 3];
     if (reloader_open(fullpath, &options, &plugin) != RELOADER_OK) {
@@ -257,7 +266,7 @@ static inline bool cr_detail_temporary_path(struct cr_plugin *ctx, const char *p
 /* False if the file is not there or cannot be read. What `ctx` holds is not looked at, but for `userdata`. */
 static inline bool cr_plugin_open(cr_plugin &ctx, const char *fullpath)
 {
-    return cr_detail_open(&ctx, fullpath, CR_OP_MODE, CR_MAIN_FUNC);
+    return cr_detail_open(&ctx, fullpath, CR_OP_MODE, CR_MAIN_FUNC, CR_DEADLINE);
 }
 
 /* The older name of it. */
@@ -307,7 +316,7 @@ static inline void cr_del(const std::string &path)
 
 static inline bool cr_plugin_open(struct cr_plugin *ctx, const char *fullpath)
 {
-    return cr_detail_open(ctx, fullpath, CR_OP_MODE, CR_MAIN_FUNC);
+    return cr_detail_open(ctx, fullpath, CR_OP_MODE, CR_MAIN_FUNC, CR_DEADLINE);
 }
 
 static inline bool cr_plugin_load(struct cr_plugin *ctx, const char *fullpath)
