@@ -6,7 +6,7 @@ use std::process::Command;
 
 use elf_sections::{Kind, Reason, Source, Tag};
 use goblin::elf::{program_header::pt_to_str, section_header::sht_to_str};
-use reloader_tests::tool;
+use reloader_tests::{tool, went_through};
 
 use crate::workshop::printed;
 
@@ -261,6 +261,7 @@ fn every_file_of_this_machine_has_the_notes_that_readelf_prints() {
             assert!(image.properties().count() > 0, "{}: {}", path.display(), &text[at..at + 40]);
         }
     });
+    println!("{} files, {build_ids} build IDs", files.len());
     assert!(build_ids > 100, "{build_ids}");
 }
 
@@ -332,6 +333,7 @@ fn symbols_and_their_versions_are_those_that_readelf_prints() {
 #[test]
 fn elfutils_and_llvm_read_the_same_sections_of_some_files() {
     let files = machine();
+    let mut count = 0;
     for path in files.iter().step_by(files.len() / 40) {
         let source = Source::new(File::open(path).unwrap()).unwrap();
         let image = source.image().unwrap();
@@ -371,18 +373,20 @@ fn elfutils_and_llvm_read_the_same_sections_of_some_files() {
         assert_eq!(values("VirtualAddress: "), addresses, "{}", path.display());
         let sizes: Vec<u64> = image.segments().iter().map(|it| it.memory_size).collect();
         assert_eq!(values("MemSize: "), sizes, "{}", path.display());
+        count += 1;
     }
+    went_through(count, 40, "files");
 }
 
 /// What holds of every image's variables, whoever made it.
 #[test]
 fn every_file_of_this_machine_has_its_variables_outside_of_what_is_excluded() {
     let (mut with_variables, mut copied) = (0, 0);
-    for path in machine() {
-        let size = std::fs::metadata(&path).map_or(0, |it| it.len());
-        if size > 30 << 20 {
-            continue;
-        }
+    let mut files = machine();
+    let all = files.len();
+    files.retain(|path| std::fs::metadata(path).is_ok_and(|it| it.len() <= 30 << 20));
+    println!("{} of {all} files: the others are larger than 30 MiB", files.len());
+    for path in files {
         let source = Source::new(File::open(&path).unwrap()).unwrap();
         let image = source.image().unwrap();
         let writable = image.writable();

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use elf_sections::sys::{self, FileState, Modules, RemoteModule};
 use elf_sections::{Changes, Image, Source, plan_changes};
+use reloader_tests::went_through;
 
 use crate::loaded::Loaded;
 use crate::workshop::{Workshop, printed};
@@ -82,6 +83,7 @@ fn another_processes_images_are_those_that_it_says_it_has_loaded() {
         let library = workshop.compile("musl.so", library, &flags).unwrap();
         hosts.push((host, library));
     }
+    went_through(hosts.len(), 4, "processes");
     for (program, library) in hosts {
         let host = Host::start(&program, &[&library]);
         let modules = host.modules();
@@ -242,9 +244,12 @@ fn this_process_seen_from_outside_is_what_it_sees_itself() {
     };
     let before = inside(sys::modules());
     let steady = inside(sys::modules());
+    let mut count = 0;
     for module in steady.iter().filter(|it| before.contains(it)).take(3) {
         assert!(outside.contains(module), "{module:x?} {outside:x?}");
+        count += 1;
     }
+    assert_eq!(count, 3, "{steady:x?}");
     let source =
         Source::new(std::fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
     assert!(sys::modules()[0].matches(&source.image().unwrap()));

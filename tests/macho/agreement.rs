@@ -3,8 +3,14 @@ use std::path::{Path, PathBuf};
 
 use macho_sections::{Class, Container, Image, LibraryKind, SymbolKind};
 
+use reloader_tests::went_through;
+
 use crate::made::{Workshop, output};
 use crate::samples::{samples, small_samples};
+
+/// How many images there are, and how many in files that are not large.
+const MANY: usize = 60;
+const SMALL: usize = 56;
 
 /// Samples, and what LLVM makes.
 fn every_image(made: &Option<Workshop>) -> Vec<(PathBuf, Vec<u8>)> {
@@ -14,13 +20,16 @@ fn every_image(made: &Option<Workshop>) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn goblin_reads_the_same_of_every_image() {
     let made = Workshop::new();
+    let mut count = 0;
     for (path, bytes) in every_image(&made) {
         for image in Container::parse(&bytes).unwrap().images() {
             let image = image.unwrap();
             assert_eq!(image.check_extent(), Ok(()), "{}", path.display());
             goblin_agrees(&image, &path);
+            count += 1;
         }
     }
+    went_through(count, MANY, "images");
 }
 
 fn goblin_agrees(ours: &Image<'_>, path: &Path) {
@@ -123,6 +132,7 @@ fn number(block: &Block, key: &str) -> u64 {
 #[test]
 fn llvm_objdump_reads_the_same_of_every_image() {
     let made = Workshop::new();
+    let mut count = 0;
     for (path, bytes) in every_image(&made) {
         let arguments = ["--macho", "--arch=all", "--private-headers"];
         let Some(text) = output("llvm-objdump-19", &arguments, &path) else { return };
@@ -132,8 +142,10 @@ fn llvm_objdump_reads_the_same_of_every_image() {
         assert_eq!(slices.len(), images.len(), "{}", path.display());
         for (image, (commands, sections)) in images.iter().zip(&slices) {
             objdump_agrees(image, commands, sections);
+            count += 1;
         }
     }
+    went_through(count, MANY, "images");
 }
 
 fn objdump_agrees(image: &Image<'_>, commands: &[Block], sections: &[Block]) {
@@ -216,6 +228,7 @@ fn objdump_agrees(image: &Image<'_>, commands: &[Block], sections: &[Block]) {
 #[test]
 fn llvm_readobj_reads_the_same_types_and_attributes() {
     let made = Workshop::new();
+    let mut count = 0;
     for (path, bytes) in made.iter().flat_map(Workshop::images).chain(small_samples()) {
         let Some(text) = output("llvm-readobj-19", &["--sections"], &path) else { return };
         let mut theirs = Vec::new();
@@ -238,5 +251,7 @@ fn llvm_readobj_reads_the_same_types_and_attributes() {
         let sections = images.iter().flat_map(Image::sections);
         let ours: Vec<_> = sections.map(|it| (u32::from(it.kind.0), it.flags.0 >> 8)).collect();
         assert_eq!(ours, theirs, "{}", path.display());
+        count += images.len();
     }
+    went_through(count, SMALL, "images");
 }

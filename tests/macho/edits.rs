@@ -7,8 +7,14 @@ use macho_sections::{
 use patch_plan::{Plan, WriteOptions};
 use sha2::{Digest, Sha256};
 
+use reloader_tests::went_through;
+
 use crate::made::{Workshop, output};
 use crate::samples::{samples, small_samples};
+
+/// How many samples for arm64 there are, and how many in files that are not large.
+const SIGNED: usize = 34;
+const SIGNED_SMALL: usize = 30;
 
 fn u32_at(bytes: &[u8], at: usize, is_big: bool) -> usize {
     let word: [u8; 4] = bytes[at..at + 4].try_into().unwrap();
@@ -58,6 +64,7 @@ fn arm64(container: &Container<'_>) -> Option<(usize, usize)> {
 
 #[test]
 fn every_page_of_every_arm64_sample_is_as_it_was_signed() {
+    let mut count = 0;
     for (path, bytes) in small_samples() {
         for image in Container::parse(&bytes).unwrap().images() {
             let image = image.unwrap();
@@ -67,8 +74,10 @@ fn every_page_of_every_arm64_sample_is_as_it_was_signed() {
             let Some(ours) = ours else { continue };
             assert!(ours.is_good(), "{}", path.display());
             assert_eq!(rehash(image.data()), Some((ours.pages as usize, 0)));
+            count += 1;
         }
     }
+    went_through(count, SIGNED_SMALL, "signed images");
 }
 
 #[test]
@@ -103,7 +112,7 @@ fn no_page_of_any_arm64_sample_is_bad_after_an_edit_that_signs_anew() {
         assert!(signed == bytes);
         edited += 1;
     }
-    println!("{edited} images edited and signed anew");
+    went_through(edited, SIGNED, "images edited and signed anew");
 }
 
 #[cfg(unix)]

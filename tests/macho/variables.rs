@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use macho_sections::sys::{self, Module};
 use macho_sections::{Container, FileKind, Image, Reason, SymbolKind};
 
+use reloader_tests::went_through;
+
 use crate::made::Workshop;
 use crate::samples::samples;
 
@@ -129,6 +131,7 @@ fn the_debug_map_has_the_object_file_and_what_it_contributed() {
 /// none that is excluded whole.
 #[test]
 fn the_variables_of_the_samples_are_in_data_bss_and_common() {
+    let (mut ranges, mut symbols) = (0, 0);
     for (path, bytes) in samples() {
         for image in Container::parse(&bytes).unwrap().images() {
             let image = image.unwrap();
@@ -146,6 +149,7 @@ fn the_variables_of_the_samples_are_in_data_bss_and_common() {
                     assert_eq!(image.exclusion_of(section), None);
                     assert!(section.segment_name.starts_with(b"__DATA"));
                 }
+                ranges += 1;
             }
             for symbol in image.symbols().unwrap() {
                 let SymbolKind::Section(Some(index)) = symbol.kind else { continue };
@@ -158,9 +162,12 @@ fn the_variables_of_the_samples_are_in_data_bss_and_common() {
                     "{path:?} {}",
                     String::from_utf8_lossy(symbol.name)
                 );
+                symbols += 1;
             }
         }
     }
+    went_through(ranges, 7500, "ranges of variables");
+    went_through(symbols, 15_000, "symbols");
 }
 
 /// Images mapped as a loader would map them, in this process: each variable is where the module

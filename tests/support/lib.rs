@@ -6,6 +6,7 @@ mod apart;
 mod bench;
 mod build;
 mod corpus;
+mod count;
 mod ledger;
 mod paper;
 mod project;
@@ -17,6 +18,7 @@ pub use apart::apart;
 pub use bench::{Bench, Seen, step_until};
 pub use build::{Build, header_directory};
 pub use corpus::Package;
+pub use count::went_through;
 pub use ledger::Ledger;
 pub use paper::{PEN, Paper};
 pub use project::{

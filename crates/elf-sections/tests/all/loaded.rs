@@ -12,7 +12,7 @@ use elf_sections::{
     Binding, Expected, Image, LoadCopy, LoadCopyOptions, SegmentKind, plan_load_copy, verdict,
 };
 
-use crate::support::{GUEST, Workshop, guests};
+use crate::support::{GUEST, Workshop, guests, went_through};
 
 /// A library that is loaded for as long as the value lives.
 struct Loaded(*mut c_void);
@@ -95,6 +95,7 @@ fn staged(
 #[test]
 fn copies_have_their_own_unique_variables_and_unload() {
     let workshop = Workshop::new();
+    let mut count = 0;
     for linker in ["-fuse-ld=bfd", "-fuse-ld=gold", "-fuse-ld=lld", "-fuse-ld=mold"] {
         let name = format!("guest{linker}.so");
         let Some((_, bytes)) = unique_guest(&workshop, &name, linker) else { continue };
@@ -115,7 +116,9 @@ fn copies_have_their_own_unique_variables_and_unload() {
         assert_eq!(second.call(c"next_value"), 11);
         drop(second);
         assert!(!is_file_mapped(&second_path));
+        count += 1;
     }
+    went_through(count, 4, "guests");
 }
 
 /// What the plan is there for: without it glibc does the opposite.
@@ -135,6 +138,7 @@ fn unpatched_copies_share_their_unique_variables_and_stay() {
 #[test]
 fn deferred_initialisers_are_the_callers_to_run() {
     let workshop = Workshop::new();
+    let mut count = 0;
     for linker in ["-fuse-ld=bfd", "-fuse-ld=gold", "-fuse-ld=lld", "-fuse-ld=mold"] {
         let name = format!("guest{linker}.so");
         let Some((_, bytes)) = unique_guest(&workshop, &name, linker) else { continue };
@@ -167,7 +171,9 @@ fn deferred_initialisers_are_the_callers_to_run() {
         assert_eq!(guest.call(c"is_constructed"), 2, "{linker}: __cxa_finalize ran");
         drop(guest);
         assert!(!is_file_mapped(&path), "{linker}");
+        count += 1;
     }
+    went_through(count, 4, "guests");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use elf_sections::oracle::elf_plan;
 use elf_sections::{Changes, Error, Image, Structure, plan_changes};
 
-use crate::support::{Workshop, has};
+use crate::support::{Workshop, has, went_through};
 
 /// A library that needs three others and exports a symbol that is called like one of them, by every
 /// linker there is.
@@ -44,7 +44,9 @@ fn guests(workshop: &Workshop) -> Vec<Vec<u8>> {
 #[test]
 fn names_that_others_had_before_are_given_to_the_right_ones() {
     let workshop = Workshop::new();
-    for bytes in guests(&workshop) {
+    let guests = guests(&workshop);
+    went_through(guests.len(), 4, "guests");
+    for bytes in guests {
         let image = Image::parse(&bytes).unwrap();
         let old: Vec<&[u8]> = image.needed().collect();
         assert_eq!(old, [b"liba.so.1", b"libb.so.1", b"libc.so.1"]);

@@ -69,6 +69,7 @@ pub fn guests(workshop: &Workshop, flags: &[&str]) -> Vec<(String, Vec<u8>)> {
             }
         }
     }
+    println!("{} guests", guests.len());
     guests
 }
 
@@ -97,6 +98,13 @@ pub fn skipped(what: &str) {
     eprintln!("skipped: there is no {what}");
 }
 
+/// Says how many cases a test went through, of those that there are where no tool is missing.
+pub fn went_through(count: usize, least: usize, what: &str) {
+    println!("{count} {what}");
+    let may_miss = std::env::var_os("REQUIRE_TOOLS").is_none();
+    assert!(count >= least || may_miss, "only {count} {what}, {least} wanted");
+}
+
 /// The inputs of both fuzz targets.
 pub fn regressions() -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions");
@@ -111,6 +119,7 @@ pub fn regressions() -> Vec<(String, Vec<u8>)> {
         })
         .collect();
     inputs.sort();
+    assert!(inputs.len() > 10, "{}", inputs.len());
     inputs
 }
 

@@ -2,7 +2,7 @@ use elf_sections::{
     Class, Error, Expected, Image, Kind, Machine, SegmentKind, Structure, Tag, Verdict, verdict,
 };
 
-use crate::support::{GUEST, Workshop, guests, has, regressions, skipped};
+use crate::support::{GUEST, Workshop, guests, regressions, skipped, went_through};
 
 fn expected() -> Expected<'static> {
     Expected { entry: Some("cr_main"), ..Expected::native() }
@@ -38,7 +38,7 @@ fn every_prefix_is_incomplete() {
 #[test]
 fn prefixes_of_a_large_image_are_incomplete() {
     let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let Ok(image) = Image::parse(&bytes) else { return };
+    let Ok(image) = Image::parse(&bytes) else { return skipped("ELF program to test") };
     let expected = Expected::like(image.header());
     let step = bytes.len() / 997;
     for length in (0..bytes.len()).step_by(step) {
@@ -121,8 +121,7 @@ fn the_zeros_that_end_a_dynamic_table_may_be_alone_on_a_page_and_more_may_not() 
             count += 1;
         }
     }
-    println!("{count} tables");
-    assert!(count > 0 || !has("gcc"));
+    went_through(count, 40, "tables");
 }
 
 /// The image with its dynamic table in a segment of its own at the end: all that is said ends with
