@@ -1,0 +1,29 @@
+//! DWARF, whatever it is wrapped in.
+//!
+//! Of a unit's tree only the root is looked at, and of its line table only the header: that is all
+//! that is said of which units there are, how they were compiled and from which files, and it is
+//! less than a thousandth of what there is.
+
+mod section;
+mod inflate;
+mod header;
+mod abbreviation;
+mod form;
+mod root;
+mod line;
+mod strings;
+mod files;
+mod tables;
+mod language;
+pub(crate) mod producer;
+mod ranges;
+mod claims;
+mod units;
+
+pub(crate) use claims::{Claimed, Place, settle};
+pub(crate) use inflate::Packing;
+pub(crate) use producer::Options;
+pub(crate) use ranges::Ranges;
+pub(crate) use section::Section;
+pub(crate) use strings::Strings;
+pub(crate) use units::{Dwarf, Reading};

@@ -1,0 +1,141 @@
+//! The files of a line table, added to a unit.
+
+use std::collections::HashMap;
+
+use super::files::{Directory, Exhausted, Files};
+use super::line::{Name, Place, Tables};
+use super::section::Section;
+use super::strings::{Offsets, Strings};
+use crate::{Checksum, Error, FileId, FileUse, Provenance, UnitId};
+
+/// Files by directory and by where their name is, so that most names need not be looked at.
+pub(crate) struct Known {
+    files: HashMap<(Option<Directory>, u8, u64), FileId>,
+    /// How many bytes of line tables may still be read: many units can name one.
+    left: u64,
+}
+
+impl Known {
+    pub(crate) fn new(line: &Section<'_>) -> Self {
+        let left = line.length().saturating_mul(4).saturating_add(64 << 10);
+        Self { files: HashMap::new(), left }
+    }
+
+    /// Counts a table as read.
+    pub(crate) fn spend(&mut self, place: &Place) -> Result<(), Exhausted> {
+        self.left = self.left.checked_sub(place.cost()).ok_or(Exhausted)?;
+        Ok(())
+    }
+}
+
+/// Adds the files of a line table to a unit.
+pub(crate) struct Adding<'s, 'a> {
+    pub(crate) files: &'s mut Files,
+    pub(crate) strings: &'s mut Strings<'a>,
+    pub(crate) known: &'s mut Known,
+    pub(crate) unit: UnitId,
+    pub(crate) offsets: Option<Offsets>,
+    /// The unit's source.
+    pub(crate) main: Option<FileId>,
+}
+
+impl Adding<'_, '_> {
+    pub(crate) fn add(
+        &mut self,
+        tables: &Tables<'_>,
+        cwd: Option<Directory>,
+        uses: &mut Vec<FileUse>,
+    ) -> Result<(), Exhausted> {
+        // Number 0 is the directory of compilation, which a table has for itself from version 5 on.
+        let mut directories = Vec::new();
+        if tables.version < 5 {
+            directories.push(cwd);
+        }
+        for &name in &tables.directories {
+            let base = directories.first().copied().unwrap_or(cwd);
+            let directory = match self.strings.bytes(name, self.offsets) {
+                Some(name) => Some(self.files.directory(base, name)?),
+                None => None,
+            };
+            directories.push(directory);
+        }
+        for entry in &tables.files {
+            let directory = usize::try_from(entry.directory).ok();
+            let directory = directory.and_then(|at| directories.get(at)).copied().flatten();
+            let Some(file) = self.file(directory, entry.name)? else { continue };
+            let checksum = entry.md5.and_then(|md5| self.files.checksum(Checksum::Md5(md5)));
+            self.files.note(self.unit, uses, file, checksum, Provenance::LineTable)?;
+            // The source was there before its checksum was known.
+            if let Some(first) = uses.first_mut()
+                && Some(file) == self.main
+                && first.file == file
+            {
+                first.checksum = first.checksum.or(checksum);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        directory: Option<Directory>,
+        name: Name<'_>,
+    ) -> Result<Option<FileId>, Exhausted> {
+        let key = match name {
+            Name::LineStr(at) => Some((directory, 0, at)),
+            Name::Str(at) => Some((directory, 1, at)),
+            Name::Supplement(at) => Some((directory, 2, at)),
+            Name::Inline(_) | Name::Index(_) => None,
+        };
+        if let Some(&file) = key.as_ref().and_then(|key| self.known.files.get(key)) {
+            return Ok(Some(file));
+        }
+        let Some(name) = self.strings.bytes(name, self.offsets) else { return Ok(None) };
+        // "<built-in>", "<artificial>".
+        if name.is_empty() || name.starts_with(b"<") {
+            return Ok(None);
+        }
+        // rustc has the codegen unit behind the source.
+        let end = name.windows(3).position(|three| three == b"/@/").unwrap_or(name.len());
+        let file = self.files.file(directory, name.get(..end).unwrap_or(name))?;
+        if let Some(key) = key {
+            self.known.files.insert(key, file);
+        }
+        Ok(Some(file))
+    }
+}
+
+impl Tables<'_> {
+    /// The directory of compilation and the source, of which the tables have each at its start from
+    /// version 5 on.
+    pub(crate) fn source(&self, strings: &mut Strings<'_>) -> Option<(String, String)> {
+        let mut text = |name: Name<'_>| {
+            let bytes = strings.bytes(name, None)?;
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        };
+        let cwd = text(*self.directories.first()?)?;
+        let source = self.files.first()?;
+        let name = text(source.name)?;
+        // GCC takes the directory off the source that it was given.
+        let directory = match usize::try_from(source.directory).ok()? {
+            0 => return Some((cwd, name)),
+            number => text(*self.directories.get(number)?)?,
+        };
+        Some((cwd, format!("{directory}/{name}")))
+    }
+}
+
+/// Why the files of a unit are not all there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error(transparent)]
+    Line(#[from] Error),
+    #[error("says more than a file of its size can")]
+    Exhausted,
+}
+
+impl From<Exhausted> for Trouble {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
+}

@@ -1,0 +1,142 @@
+//! An ELF image's symbols.
+
+use gimli::{EndianSlice, Reader};
+use object::elf;
+
+use super::image::{Image, Part};
+use crate::dwarf::{Claimed, Section};
+use crate::{Error, Fact, Kind, Provenance, Unit, UnitId};
+
+/// The addresses of the symbols of a name, ascending.
+pub(crate) fn find(image: &Image<'_>, name: &[u8]) -> Result<Vec<u64>, Error> {
+    let mut addresses = Vec::new();
+    for part in image.parts.iter().filter(|part| is_table(part)) {
+        each(image, part, |symbol| {
+            if symbol.is_called(name) && symbol.section != elf::SHN_UNDEF.0 && !symbol.is_file() {
+                addresses.push(symbol.value);
+            }
+        })?;
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// Units by the names of their sources alone, from an image that has nothing else, and what the
+/// symbols that only they know claim.
+pub(crate) fn units(image: &Image<'_>) -> Result<(Vec<Unit>, Vec<Claimed>), Error> {
+    let (mut units, mut claims): (Vec<Unit>, Vec<Claimed>) = (Vec::new(), Vec::new());
+    let mut current = None;
+    // Every symbol may have the same long name.
+    let mut left = image.source.length().unwrap_or(0).saturating_mul(2).saturating_add(1 << 20);
+    let tables = image.parts.iter().filter(|part| part.kind == elf::SHT_SYMTAB);
+    for part in tables {
+        each(image, part, |symbol| {
+            if symbol.is_file() {
+                // One without a name ends what comes from files.
+                let name = symbol.name();
+                left = left.saturating_sub(name.len() as u64);
+                current = UnitId::after(&units).filter(|_| !name.is_empty() && left > 0);
+                if current.is_some() {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    let runtime = matches!(name.as_str(), "crtstuff.c" | "start.S" | "crti.o");
+                    let provenance = Provenance::Derived;
+                    units.push(Unit {
+                        source: Some(Fact { value: name, provenance }),
+                        kind: if runtime { Kind::Runtime } else { Kind::Source },
+                        target: image.target().map(str::to_owned),
+                        ..Unit::default()
+                    });
+                }
+            } else if let Some(unit) = current
+                && symbol.is_local()
+                && symbol.kind() == elf::STT_FUNC.0
+                && symbol.size > 0
+            {
+                let end = symbol.value.saturating_add(symbol.size);
+                claims.push(Claimed { begin: symbol.value, end, unit });
+            }
+        })?;
+    }
+    Ok((units, claims))
+}
+
+impl UnitId {
+    /// The number of the unit that comes after those.
+    fn after(units: &[Unit]) -> Option<Self> {
+        u32::try_from(units.len()).ok().map(UnitId)
+    }
+}
+
+/// A symbol.
+struct Symbol<'a> {
+    /// What begins with its name.
+    strings: &'a [u8],
+    value: u64,
+    size: u64,
+    info: u8,
+    section: u16,
+}
+
+impl Symbol<'_> {
+    fn name(&self) -> &[u8] {
+        let some = self.strings.get(..LONGEST_NAME).unwrap_or(self.strings);
+        some.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
+    fn is_called(&self, name: &[u8]) -> bool {
+        self.strings.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    fn kind(&self) -> u8 {
+        self.info & 0xf
+    }
+
+    fn is_file(&self) -> bool {
+        self.kind() == elf::STT_FILE.0
+    }
+
+    fn is_local(&self) -> bool {
+        self.info >> 4 == elf::STB_LOCAL.0
+    }
+}
+
+fn is_table(part: &Part) -> bool {
+    part.kind == elf::SHT_SYMTAB || part.kind == elf::SHT_DYNSYM
+}
+
+fn each(image: &Image<'_>, part: &Part, mut take: impl FnMut(&Symbol<'_>)) -> Result<(), Error> {
+    let mut table = Section::plain("symbol table", image.source, part.offset, part.size)?;
+    let Some(strings) = image.parts.get(part.link) else { return Ok(()) };
+    let mut strings = Section::plain("symbol names", image.source, strings.offset, strings.size)?;
+    let strings = strings.all()?;
+    let mut reader = EndianSlice::new(table.all()?, image.endian);
+    while let Ok((name, mut symbol)) = symbol(&mut reader, image.is_64) {
+        let name = usize::try_from(name).ok().and_then(|at| strings.get(at..));
+        symbol.strings = name.unwrap_or_default();
+        take(&symbol);
+    }
+    Ok(())
+}
+
+fn symbol<'a>(reader: &mut impl Reader, is_64: bool) -> gimli::Result<(u32, Symbol<'a>)> {
+    let name = reader.read_u32()?;
+    let (value, size, info, section);
+    if is_64 {
+        info = reader.read_u8()?;
+        reader.read_u8()?;
+        section = reader.read_u16()?;
+        value = reader.read_u64()?;
+        size = reader.read_u64()?;
+    } else {
+        value = u64::from(reader.read_u32()?);
+        size = u64::from(reader.read_u32()?);
+        info = reader.read_u8()?;
+        reader.read_u8()?;
+        section = reader.read_u16()?;
+    }
+    Ok((name, Symbol { strings: &[], value, size, info, section }))
+}
+
+/// Of a source's name, which is a file's.
+const LONGEST_NAME: usize = 4096;

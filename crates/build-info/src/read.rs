@@ -1,0 +1,94 @@
+//! Reading whatever a file is.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::companion::{Alone, Companions};
+use crate::{BuildInfo, Error, Identity, Nearby, Questions, ReadAt, elf};
+
+/// What a file says of how it was built, whatever its format: that is told by its contents.
+///
+/// Files that debug information goes on in are not looked for: [`open`] does, and [`read_with`].
+///
+/// # Errors
+///
+/// If the format is none of those that are known, or what says where everything is is damaged or cut
+/// short, or the system cannot read.
+pub fn read(source: &(impl ReadAt + ?Sized), questions: &Questions) -> Result<BuildInfo, Error> {
+    read_with(source, questions, &Alone)
+}
+
+/// What a file says of how it was built, and what its companions do.
+///
+/// # Errors
+///
+/// As of [`read`]. A companion that cannot be read is a [remark](BuildInfo::remarks).
+pub fn read_with(
+    source: &(impl ReadAt + ?Sized),
+    questions: &Questions,
+    companions: &dyn Companions,
+) -> Result<BuildInfo, Error> {
+    match Kind::of(&source)? {
+        Kind::Elf => elf::read_with(source, questions, companions),
+    }
+}
+
+/// What the file at a path says of how it was built, and what lies [around it](Nearby) does.
+///
+/// # Errors
+///
+/// As of [`read`], and if the file cannot be opened.
+pub fn open(path: impl AsRef<Path>, questions: &Questions) -> Result<BuildInfo, Error> {
+    let path = path.as_ref();
+    let file = File::open(path).map_err(|source| Error::Io {
+        structure: "the file",
+        offset: 0,
+        source,
+    })?;
+    read_with(&file, questions, &Nearby::of(path))
+}
+
+/// What tells this build from another, reading no more than it takes.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Error> {
+    match Kind::of(&source)? {
+        Kind::Elf => elf::identity(source),
+    }
+}
+
+/// The formats that are read.
+enum Kind {
+    Elf,
+}
+
+impl Kind {
+    fn of(source: &dyn ReadAt) -> Result<Self, Error> {
+        let mut found = vec![0; 32];
+        let count = source.read_at(&mut found, 0).map_err(|source| Error::Io {
+            structure: "magic",
+            offset: 0,
+            source,
+        })?;
+        found.truncate(count);
+        if found.starts_with(b"\x7fELF") {
+            return Ok(Self::Elf);
+        }
+        if found.starts_with(b"BSJB") {
+            return Err(Error::Unsupported {
+                what: "a Portable PDB, which .NET's compilers write",
+                cure: "it holds no native units: look at the image's native PDB, if it has one",
+            });
+        }
+        if found.starts_with(b"Microsoft MSFZ Container") {
+            return Err(Error::Unsupported {
+                what: "a compressed PDB (MSFZ)",
+                cure: "expand it first, with pdbcopy or with microsoft/pdb-rs's tool",
+            });
+        }
+        found.truncate(16);
+        Err(Error::WrongFormat { expected: "ELF, Mach-O or a PDB", found })
+    }
+}
