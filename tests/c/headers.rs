@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use reloader_tests::{tool, tool_of};
+use reloader_tests::{header_directory, tool, tool_of};
 
+use crate::program::other_header;
 use crate::workshop::{Program, prefix};
 
 #[test]
@@ -60,6 +61,37 @@ fn both_headers_compile_strictly_in_every_language_and_file() {
             assert!(run(&flags(program)), "{compiler} {mode}");
         }
     }
+}
+
+#[test]
+fn both_headers_that_a_guest_may_include_say_the_same() {
+    let ours = std::fs::read_to_string(prefix().join("include/cr.h")).unwrap();
+    let enumerators = |header: &str| -> Vec<String> {
+        let lines = header.lines().map(str::trim).filter(|line| line.starts_with("CR_"));
+        lines.filter_map(|line| Some(line.split_once(" = ")?.0.to_owned())).collect()
+    };
+    let mut names = enumerators(&ours);
+    // Those are the host's.
+    let modes = ["CR_SAFEST", "CR_SAFE", "CR_UNSAFE", "CR_DISABLE"];
+    names.retain(|name| !modes.contains(&name.as_str()));
+    assert_eq!(names, enumerators(&other_header()));
+    assert_eq!(names.len(), 16);
+    let members = ["p", "userdata", "version", "failure", "next_version", "last_working_version"];
+    names.extend(members.map(|member| format!("offsetof(struct cr_plugin, {member})")));
+    let types = ["struct cr_plugin", "enum cr_op", "enum cr_failure"];
+    names.extend(types.map(|name| format!("sizeof({name})")));
+    let print: String = names.iter().map(|name| format!("TELL({name})\n")).collect();
+    let told = |header: &str| {
+        let source = format!(
+            "#include \"{header}\"\n#include <stddef.h>\n#include <stdio.h>\n\
+             #define TELL(it) printf(\"%s %d\\n\", #it, (int)(it));\n\
+             int main(void) {{ {print} return 0; }}\n"
+        );
+        let program = Program::c(source).flag(&format!("-I{}", header_directory().display()));
+        String::from_utf8(Command::new(program.path()).output().unwrap().stdout).unwrap()
+    };
+    assert!(told("cr.h").contains("CR_USER 256\n"), "{}", told("cr.h"));
+    assert_eq!(told("cr.h"), told("reloader_guest.h"));
 }
 
 #[test]

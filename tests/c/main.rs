@@ -15,3 +15,6 @@ mod cxx_guests;
 mod files;
 mod dependencies;
 mod memory;
+mod debugger;
+mod callers;
+mod rows;

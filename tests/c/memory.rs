@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use reloader_tests::{tool, write};
+use reloader_tests::{missing, tool, write};
 
 use crate::program::{Script, guest};
 use crate::workshop::{Program, good};
@@ -75,10 +75,13 @@ fn valgrind_has_nothing_to_say() {
 
 #[test]
 fn address_sanitizer_has_nothing_to_say() {
-    // The runtime of clang's is another package.
-    let clang = sanitizes("clang").then_some("clang");
-    for compiler in ["gcc"].into_iter().chain(clang) {
+    for compiler in ["gcc", "clang", "clang-19"] {
         if tool(compiler).is_none() {
+            continue;
+        }
+        // The runtime of clang's is a package of its own.
+        if !sanitizes(compiler) {
+            missing(&format!("the sanitizers' runtime of {compiler} is missing (libclang-rt-dev)"));
             continue;
         }
         let script = script();

@@ -1,0 +1,178 @@
+//! Callers who do what the headers forbid or leave open, as far as it can be told from C.
+
+use std::process::Command;
+
+use reloader_tests::write;
+
+use crate::program::{Script, counter};
+use crate::workshop::{Program, good};
+
+/// Runs a host with the path of a counting guest.
+fn run(host: &Program) {
+    let script = Script::empty();
+    write(&script.library(), &counter(0).bytes());
+    let mut command = Command::new(host.path());
+    command.arg(script.library()).env("TMPDIR", script.temporary());
+    good(&command.output().unwrap(), "the host");
+    assert_eq!(std::fs::read_dir(script.temporary()).unwrap().count(), 0, "nothing is left");
+}
+
+const AFTER_THE_CLOSE: &str = r#"
+#define CR_HOST
+#include "cr.h"
+int main(int count, char **arguments) {
+    struct cr_plugin ctx = {0};
+    int mode = 0;
+    ctx.userdata = &mode;
+    if (count < 2) return 9;
+    /* Before it is opened. */
+    if (cr_plugin_update(&ctx, true) != -2 || cr_set_temporary_path(&ctx, "/tmp")) return 10;
+    cr_plugin_close(&ctx);
+    if (cr_plugin_open(&ctx, NULL) || cr_plugin_open(&ctx, "") || cr_plugin_open(&ctx, "/tmp")) return 11;
+    if (ctx.p || cr_plugin_update(&ctx, true) != -2) return 12;
+    for (int round = 0; round < 3; round++) {
+        if (!cr_plugin_open(&ctx, arguments[1])) return 13;
+        if (cr_plugin_update(&ctx, true) != 1 || cr_plugin_update(&ctx, false) != 2) return 14;
+        if (ctx.version != 1 || ctx.last_working_version != 1 || ctx.next_version != 2) return 15;
+        if (cr_set_temporary_path(&ctx, NULL) || cr_set_temporary_path(&ctx, "/nowhere")) return 16;
+        cr_plugin_close(&ctx);
+        cr_plugin_close(&ctx);
+        /* And after it is closed. */
+        if (ctx.p || ctx.version || cr_plugin_update(&ctx, true) != -2) return 17;
+        if (cr_plugin_update(&ctx, false) != -2 || ctx.userdata != &mode) return 18;
+    }
+    return 0;
+}
+"#;
+
+#[test]
+fn what_is_not_open_or_closed_is_nothing_to_fall_over() {
+    run(&Program::c(AFTER_THE_CLOSE).flag("-DNDEBUG"));
+}
+
+const FROM_INSIDE: &str = r#"
+#include "cr.h"
+#include "reloader.h"
+#include <stdlib.h>
+#include <string.h>
+static reloader *own;
+static int asked, wrong;
+static void hook(void *data, const reloader_event *event)
+{
+    reloader_report report = RELOADER_REPORT_INIT;
+    reloader_fault fault = RELOADER_FAULT_INIT;
+    reloader_snapshot *snapshot = NULL;
+    void *address = &address;
+    if (!own)
+        return;
+    asked++;
+    wrong += reloader_close(own) != RELOADER_BUSY;
+    wrong += reloader_step(own, NULL) != RELOADER_BUSY;
+    wrong += reloader_update(own, NULL, 1) != -2;
+    wrong += reloader_check(own) != RELOADER_BUSY;
+    wrong += reloader_context(own, NULL) != NULL;
+    wrong += reloader_roll_back(own, 0) != RELOADER_BUSY;
+    wrong += reloader_set_temp_dir(own, "/tmp") != RELOADER_BUSY;
+    wrong += reloader_symbol(own, "cr_main", &address) != RELOADER_BUSY || address;
+    wrong += reloader_state(own, &report) != RELOADER_BUSY;
+    wrong += reloader_last_fault(own, &fault) != RELOADER_BUSY;
+    wrong += reloader_take_snapshot(own, &snapshot) != RELOADER_BUSY || snapshot;
+    wrong += data != &wrong || !event->text || !strstr(reloader_message(), "under way");
+}
+int main(int count, char **arguments)
+{
+    reloader_options options = RELOADER_OPTIONS_INIT;
+    reloader_report report = RELOADER_REPORT_INIT;
+    reloader_snapshot *snapshot = NULL;
+    int mode = 0, value = 0;
+    if (count < 2)
+        return 9;
+    options.hook = hook;
+    options.hook_data = &wrong;
+    if (reloader_open(arguments[1], &options, &own) != RELOADER_OK)
+        return 10;
+    reloader_context(own, NULL)->userdata = &mode;
+    for (int i = 0; i < 3; i++)
+        if (reloader_step(own, &value) != RELOADER_OK)
+            return 11;
+    if (value != 3 || asked == 0 || wrong != 0)
+        return 12;
+    if (reloader_take_snapshot(own, &snapshot) != RELOADER_OK || reloader_close(own) != RELOADER_OK || wrong != 0)
+        return 13;
+    /* A snapshot outlives its plugin, and fits into another. */
+    own = NULL;
+    options.entry = "cr_\xff";
+    if (reloader_open(arguments[1], &options, &own) != RELOADER_BAD_ARGUMENT || own)
+        return 14;
+    options.entry = "";
+    if (reloader_open(arguments[1], &options, &own) != RELOADER_OK || reloader_step(own, &value) != RELOADER_IDLE)
+        return 15;
+    if (reloader_restore(own, snapshot) != RELOADER_NOT_FOUND || reloader_close(own) != RELOADER_OK)
+        return 16;
+    options.entry = NULL;
+    options.hook = NULL;
+    if (reloader_open(arguments[1], &options, &own) != RELOADER_OK)
+        return 17;
+    reloader_context(own, NULL)->userdata = &mode;
+    if (reloader_step(own, &value) != RELOADER_OK || value != 1)
+        return 18;
+    if (reloader_restore(own, snapshot) != RELOADER_OK || reloader_step(own, &value) != RELOADER_OK || value != 4)
+        return 19;
+    reloader_free_snapshot(snapshot);
+    report.size = SIZE_MAX;
+    if (reloader_state(own, &report) != RELOADER_BAD_ARGUMENT)
+        return 20;
+    report.size = sizeof report.size;
+    report.version = 77;
+    if (reloader_state(own, &report) != RELOADER_OK || report.version != 77)
+        return 21;
+    return reloader_close(own) == RELOADER_OK ? 0 : 22;
+}
+"#;
+
+#[test]
+fn a_call_from_inside_a_call_is_told_so_by_every_function() {
+    run(&Program::c(FROM_INSIDE));
+}
+
+const JOBS_ON_THREADS: &str = r#"
+#include "reloader.h"
+#include <cstring>
+#include <thread>
+#include <vector>
+static void thrown(void *) { throw 5; }
+static void fault(void *where) { *(volatile char *)where = 1; }
+static void nothing(void *count) { ++*(int *)count; }
+static int one(void *data, const reloader_module *) { ++*(int *)data; return 0; }
+// Single jobs, by many threads at once, with a fault in every second one.
+int main() {
+    std::vector<std::thread> threads;
+    std::vector<int> wrong(8);
+    for (std::size_t id = 0; id < wrong.size(); id++)
+        threads.emplace_back([&wrong, id] {
+            for (int round = 0; round < 200; round++) {
+                reloader_fault caught = RELOADER_FAULT_INIT;
+                int count = 0, modules = 0;
+                void *where = (void *)(id + 1);
+                wrong[id] += reloader_guarded_call(fault, where, 0, &caught) != RELOADER_FAILED;
+                wrong[id] += caught.kind != RELOADER_FAULT_ACCESS || caught.address != id + 1;
+                wrong[id] += !std::strstr(reloader_message(), caught.text);
+                wrong[id] += reloader_guarded_call(nothing, &count, 0, nullptr) != RELOADER_OK || count != 1;
+                if (round % 50 == 0) {
+                    wrong[id] += reloader_guarded_call(thrown, nullptr, 0, &caught) != RELOADER_FAILED;
+                    wrong[id] += caught.kind != RELOADER_FAULT_EXCEPTION;
+                    wrong[id] += reloader_modules(one, &modules) != RELOADER_OK || modules < 3;
+                }
+            }
+        });
+    for (auto &thread : threads) thread.join();
+    for (int count : wrong) if (count) return 10;
+    return 0;
+}
+"#;
+
+#[test]
+fn single_jobs_are_done_by_many_threads_at_once() {
+    let program = Program::cxx(JOBS_ON_THREADS);
+    good(&Command::new(program.path()).output().unwrap(), "single jobs");
+}
