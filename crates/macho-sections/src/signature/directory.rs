@@ -10,8 +10,8 @@ use crate::{Error, Structure};
 
 /// A code directory.
 ///
-/// It has been checked that its hashes are inside it, behind its header, and that there is one for
-/// every page up to the code limit, which ends before the signature starts.
+/// It has been checked that its hashes are inside it, behind its header and apart from its names, and
+/// that there is one for every page up to the code limit, which ends before the signature starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeDirectory<'data> {
     /// Its slot: 0 for the first, 0x1000 and up for others.
@@ -88,7 +88,17 @@ impl<'data> CodeDirectory<'data> {
             bytes: blob.bytes,
             hashes: header.hash_offset.get(BigEndian),
         };
-        directory.check(usize::from(header.hash_size), limit)?;
+        let hashes = directory.check(usize::from(header.hash_size), limit)?;
+        // A name that shared bytes with hashes would change with them.
+        let team = directory.team.map(|team| (raw.team_offset().unwrap_or(0), team));
+        let names = [Some((header.ident_offset.get(BigEndian), directory.identifier)), team];
+        for (start, name) in names.into_iter().flatten() {
+            let start = u64::from(start);
+            let end = start.saturating_add(name.len() as u64).saturating_add(1);
+            if start < hashes.end && hashes.start < end {
+                return Err(Error::malformed(STRUCTURE, at, "a name among its hashes", start));
+            }
+        }
         Ok(directory)
     }
 
@@ -146,7 +156,8 @@ impl<'data> CodeDirectory<'data> {
         Some(start..start.checked_add(self.hash.size())?)
     }
 
-    fn check(&self, hash_size: usize, limit: u64) -> Result<(), Error> {
+    /// Where its hashes are, the special ones first.
+    fn check(&self, hash_size: usize, limit: u64) -> Result<Range<u64>, Error> {
         let malformed =
             |what, found: u64| Err(Error::malformed(STRUCTURE, self.offset, what, found));
         if hash_size != self.hash.size() {
@@ -161,14 +172,14 @@ impl<'data> CodeDirectory<'data> {
         let size = hash_size as u64;
         let start = u64::from(self.hashes);
         let first = start.checked_sub(size.saturating_mul(u64::from(self.special_slots)));
-        if first.is_none_or(|first| first < header_size(self.version)) {
+        let Some(first) = first.filter(|&first| first >= header_size(self.version)) else {
             return malformed("hashes in its header", u64::from(self.special_slots));
-        }
+        };
         let end = start.saturating_add(size.saturating_mul(u64::from(self.code_slots)));
         if end > self.bytes.len() as u64 {
             return malformed("hashes that reach beyond it", u64::from(self.code_slots));
         }
-        Ok(())
+        Ok(first..end)
     }
 }
 

@@ -228,6 +228,7 @@ fn a_signature_that_contradicts_itself_is_an_error() {
         ("hash kind", first + 36, 0x2009_0008),
         ("page size", first + 36, 0x2002_00ff),
         ("scatter", first + 44, 60),
+        ("a name among the hashes", first + 20, be(&made.bytes, first + 16)),
     ];
     for (what, at, value) in cases {
         let mut bytes = made.bytes.clone();
