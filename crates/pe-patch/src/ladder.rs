@@ -311,10 +311,14 @@ fn last_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static st
     })
 }
 
-/// Bytes may be appended unless they would become part of a section that is cut short.
+/// Bytes may be appended unless they would become part of a section that is cut short, or of the
+/// headers.
 fn check_end(draft: &Draft<'_, '_>) -> Result<(), &'static str> {
     if draft.image.cut_short().is_some() {
         return Err("a section's bytes reach beyond the end of the file");
+    }
+    if u64::from(draft.image.header().size_of_headers) > draft.end() {
+        return Err("the headers reach beyond the end of the file");
     }
     Ok(())
 }

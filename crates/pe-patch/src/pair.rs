@@ -114,6 +114,9 @@ pub fn pair(
     options: &PdbPathOptions,
     write: &WriteOptions,
 ) -> Result<Report, PairError> {
+    for source in [names.image, names.pdb] {
+        check_is_file(source)?;
+    }
     check_names(names)?;
     check(image, names, names.pdb)?;
     let unplanned = |source| PairError::Image { path: names.image.to_owned(), source };
@@ -141,6 +144,15 @@ fn stage(
         let _ = fs::remove_file(names.new_pdb);
     }
     staged.map(|_| ())
+}
+
+/// Refuses what is no file: opening a pipe waits for somebody to write to it.
+fn check_is_file(path: &Path) -> Result<(), PairError> {
+    let refused = |source| PairError::Open { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(refused)?.is_file() {
+        return Ok(());
+    }
+    Err(refused(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")))
 }
 
 fn check(image: &Image<'_>, names: &Pair<'_>, pdb: &Path) -> Result<(), PairError> {

@@ -153,23 +153,24 @@ impl<R: Read + Seek> Msf<R> {
 
     fn identity(&mut self) -> Result<PdbIdentity, PdbError> {
         let info = self.stream_start(INFO_STREAM, 28)?;
+        let info = info.ok_or(malformed("it has no identity", INFO_STREAM))?;
         let stamp = word(&info, 4)?;
         let guid = info.get(12..).and_then(|bytes| bytes.first_chunk().copied()).map(Guid);
         let guid = guid.ok_or(malformed("its identity is cut short", info.len()))?;
-        let age = match self.stream_start(DEBUG_STREAM, 12) {
-            Ok(debug) => word(&debug, 8)?,
-            // A PDB of types only has no debug information stream.
-            Err(PdbError::Malformed { .. }) => word(&info, 8)?,
-            Err(error) => return Err(error),
+        let age = match self.stream_start(DEBUG_STREAM, 12)? {
+            Some(debug) => word(&debug, 8)?,
+            // A PDB of types only has no debug information.
+            None => word(&info, 8)?,
         };
         Ok(PdbIdentity { guid, stamp, age: Some(age) })
     }
 
-    /// The first bytes of a stream, which are all in its first block.
-    fn stream_start(&mut self, stream: u64, wanted: u64) -> Result<Vec<u8>, PdbError> {
+    /// The first bytes of a stream, which are all in its first block; `None` for a stream that is
+    /// not there, or empty.
+    fn stream_start(&mut self, stream: u64, wanted: u64) -> Result<Option<Vec<u8>>, PdbError> {
         let count = self.directory_word(0)?;
         if stream >= u64::from(count) {
-            return Err(malformed("it has too few streams", count));
+            return Ok(None);
         }
         // Sizes come first, and then the blocks of each stream in turn.
         let mut skipped = u64::from(count).saturating_add(1);
@@ -183,11 +184,15 @@ impl<R: Read + Seek> Msf<R> {
                 size = 0;
             }
         }
+        if size == 0 {
+            return Ok(None);
+        }
         if u64::from(size) < wanted {
             return Err(malformed("a stream is too short", size));
         }
         let block = self.directory_word(skipped)?;
-        read(&mut self.pdb, u64::from(block).saturating_mul(self.block_size), wanted, self.length)
+        let start = u64::from(block).saturating_mul(self.block_size);
+        read(&mut self.pdb, start, wanted, self.length).map(Some)
     }
 
     fn directory_word(&mut self, index: u64) -> Result<u32, PdbError> {

@@ -36,7 +36,9 @@ impl Touched {
         appended: Option<(Range<u64>, u64)>,
     ) -> Touched {
         let edits = apart(edits.iter().map(|edit| (edit.clone(), edit.start)).collect());
-        let headers = 0..u64::from(image.header().size_of_headers).max(PAGE.into());
+        let header = image.header();
+        let whole = if header.is_low_alignment() { header.size_of_image } else { PAGE };
+        let headers = 0..u64::from(header.size_of_headers.max(whole));
         let mut mappings: Vec<(u64, Range<u64>)> =
             image.nameless().map(|section| (section.address, section.file_range())).collect();
         mappings.push((0, headers));

@@ -54,6 +54,38 @@ fn appended_bytes_never_become_those_of_a_section_that_is_cut_short() {
 }
 
 #[test]
+fn appended_bytes_never_become_those_of_the_headers() {
+    let long = "n".repeat(3000);
+    let mut maker = maker::low_alignment();
+    maker.overlay = Vec::new();
+    assert_eq!(rung(&maker, &long), Rung::NewSection);
+    maker.size_of_headers = maker.bytes().len() as u32 + 1;
+    let short = "the headers reach beyond the end of the file";
+    let reasons = reasons(&maker, &long);
+    assert!(reasons.contains(&(Rung::NewSection, short)), "{reasons:?}");
+    assert!(reasons.contains(&(Rung::LastSection, short)), "{reasons:?}");
+}
+
+#[test]
+fn an_image_of_low_alignment_is_relocated_where_it_is_mapped_as_a_whole() {
+    let mut maker = maker::low_alignment();
+    let record = maker.sections[0].offset + u32::from(PATH);
+    // The section claims to be elsewhere; the file is mapped as it is all the same.
+    maker.sections[0].address += 0x1000;
+    maker.directories[maker::DEBUG].0 += 0x1000;
+    let entry = 20;
+    let moved = (maker.sections[0].address + 28).to_le_bytes();
+    maker.sections[0].bytes[entry..entry + 4].copy_from_slice(&moved);
+    let start = maker.sections[1].address;
+    let table = relocations(record & !0xfff, &[(3, (record & 0xfff) as u16)]);
+    maker.directories[RELOCATIONS] = (start, table.len() as u32);
+    maker.sections[1].bytes = table;
+    let refused = plan(&maker, "b.pdb").unwrap_err();
+    let place = u64::from(record);
+    assert_eq!(refused, Error::Relocated { offset: place, address: place });
+}
+
+#[test]
 fn what_the_loader_changes_by_dynamic_relocations_of_any_kind_is_not_changed() {
     const X64: u16 = 0x8664;
     const ARM64: u16 = 0xaa64;

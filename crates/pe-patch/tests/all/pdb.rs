@@ -161,13 +161,20 @@ fn what_is_no_pdb_says_so() {
     let error = |bytes: &[u8]| PdbIdentity::read(Cursor::new(bytes)).unwrap_err();
     assert!(matches!(error(b""), PdbError::NotPdb { .. }));
     assert!(matches!(error(b"Microsoft C/C++ program database 2.00"), PdbError::NotPdb { .. }));
-    let whole = msf(GUID, 7, AGE, Some(AGE), 1);
+    let whole = msf(GUID, 7, AGE + 2, Some(AGE), 1);
     for end in (64..whole.len()).step_by(97) {
         // All that is cut off so is behind what is needed, or an error.
         if let Ok(identity) = PdbIdentity::read(Cursor::new(&whole[..end])) {
-            assert_eq!(identity.guid, Guid(GUID));
+            assert_eq!(identity, PdbIdentity { guid: Guid(GUID), stamp: 7, age: Some(AGE) });
         }
     }
+    // The debug information, of one block behind those of streams 1 and 2, is claimed to be where
+    // the file has nothing: its own age does not stand in for the linker's.
+    let mut missing = whole.clone();
+    let blocks = [203_u32, 204, 205].map(u32::to_le_bytes).concat();
+    let at = whole.windows(blocks.len()).position(|window| window == blocks).unwrap() + 8;
+    missing[at..at + 4].copy_from_slice(&0xffff_u32.to_le_bytes());
+    assert!(matches!(error(&missing), PdbError::Malformed { .. }));
     let mut huge = whole.clone();
     huge[44..48].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(matches!(error(&huge), PdbError::Malformed { found: 0xffff_ffff, .. }));
@@ -235,6 +242,41 @@ fn a_pair_is_staged_pdb_first_and_a_wrong_one_not_at_all() {
     let staged = std::fs::read(&new_dll).unwrap();
     assert_eq!(Image::parse(&staged).unwrap().debug_entries()[0].path, Some(&b"game_1.pdb"[..]));
     assert_eq!(std::fs::read(&dll).unwrap(), bytes);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_neither_paired_nor_replaced() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let bytes = Maker::with_records(true, &[(CODEVIEW, rsds("C:\\build\\game.pdb"))]).bytes();
+    let image = Image::parse(&bytes).unwrap();
+    std::fs::write(path("game.dll"), &bytes).unwrap();
+    std::fs::write(path("game.pdb"), msf(GUID, 7, AGE, Some(AGE), 0)).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+    assert!(made.success());
+    symlink(path("nowhere"), path("link")).unwrap();
+    let stage = |[dll, pdb, new_dll, new_pdb]: [&str; 4]| {
+        let [dll, pdb, new_dll, new_pdb] = [dll, pdb, new_dll, new_pdb].map(path);
+        let names = Pair { image: &dll, pdb: &pdb, new_image: &new_dll, new_pdb: &new_pdb };
+        pair(&image, &names, "n.pdb", &PdbPathOptions::default(), &WriteOptions::default())
+    };
+    // Opening a pipe that nobody writes to would never end.
+    for sources in [["pipe", "game.pdb"], ["game.dll", "pipe"], ["game.dll", "link"]] {
+        let refused = stage([sources[0], sources[1], "new.dll", "new.pdb"]);
+        assert!(matches!(refused, Err(PairError::Open { .. })), "{sources:?}");
+    }
+    for targets in
+        [["pipe", "new.pdb"], ["link", "new.pdb"], ["new.dll", "pipe"], ["new.dll", "link"]]
+    {
+        let refused = stage(["game.dll", "game.pdb", targets[0], targets[1]]);
+        assert!(matches!(refused, Err(PairError::Write(_))), "{targets:?}");
+    }
+    let kind = |name| std::fs::symlink_metadata(path(name)).unwrap().file_type();
+    assert!(kind("pipe").is_fifo() && kind("link").is_symlink());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4);
 }
 
 #[test]
