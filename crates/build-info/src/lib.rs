@@ -32,6 +32,7 @@ mod provenance;
 mod questions;
 mod source;
 mod error;
+pub mod pdb;
 mod dwarf;
 pub mod elf;
 mod companion;

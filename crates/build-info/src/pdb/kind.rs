@@ -1,0 +1,122 @@
+//! What a module is, by its name, its archive and its language.
+
+use crate::Kind;
+
+use super::compile::{CVTRES, LINK};
+use super::dbi::Module;
+
+/// Classifies a module. `object` is what it says its object file is.
+pub(super) fn kind(module: &Module, object: Option<&str>, language: Option<u8>) -> Kind {
+    let name = module.name.as_str();
+    if let Some(made_up) = name.strip_prefix("* ") {
+        return match made_up {
+            "CIL *" => Kind::LinkTimeCode,
+            "Linker Generated Manifest RES *" => Kind::Resource,
+            _ => Kind::Linker,
+        };
+    }
+    let base = base_name(name);
+    if name.starts_with("Import:") || language == Some(LINK) && has_ending(base, ".dll") {
+        return Kind::Import;
+    }
+    if language == Some(CVTRES) || has_ending(base, ".res") {
+        return Kind::Resource;
+    }
+    if has_ending(base, ".exp") {
+        return Kind::Linker;
+    }
+    // An import library has a module by the library's name for each of its tables.
+    if has_ending(base, ".dll") || is_mingw_import(base) {
+        return Kind::Import;
+    }
+    if LINK_TIME.iter().any(|ending| has_ending(base, ending)) || base == "lto.tmp" {
+        return Kind::LinkTimeCode;
+    }
+    if is_runtime(module) || object.is_some_and(is_of_runtime_sources) {
+        return Kind::Runtime;
+    }
+    Kind::Source
+}
+
+fn is_runtime(module: &Module) -> bool {
+    let archive = base_name(&module.object_file).to_ascii_lowercase();
+    let stem = archive.split('.').next().unwrap_or_default();
+    let stem = stem.strip_prefix("lib").unwrap_or(stem);
+    // `LIBCMTD.lib` is the debug build of `LIBCMT.lib`.
+    let release = stem.strip_suffix('d').unwrap_or(stem);
+    let is_archive = archive.ends_with(".lib") || archive.ends_with(".a");
+    is_archive && (RUNTIME.contains(&stem) || RUNTIME.contains(&release))
+        || MINGW_OBJECTS.contains(&base_name(&module.name))
+        || is_of_runtime_sources(&module.name)
+}
+
+/// Where Microsoft builds its runtime, as the objects of several versions say.
+fn is_of_runtime_sources(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace('/', "\\");
+    RUNTIME_SOURCES.iter().any(|part| path.contains(part))
+}
+
+fn is_mingw_import(base: &str) -> bool {
+    // `libkernel32.a` of MinGW: members like `lib64_libkernel32_a-abcd.o` or `dabcds00012.o`.
+    base.starts_with("lib64_lib") || base.starts_with("lib32_lib")
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit(['\\', '/']).next().unwrap_or(path)
+}
+
+fn has_ending(name: &str, ending: &str) -> bool {
+    let start = name.len().saturating_sub(ending.len());
+    name.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+}
+
+const LINK_TIME: [&str; 3] = [".lto.obj", ".lto.o", ".lto.tmp"];
+
+/// Names of archives, without `lib` before and a debug build's `d` after.
+const RUNTIME: [&str; 27] = [
+    "cmt",
+    "c",
+    "cp",
+    "cpmt",
+    "msvcrt",
+    "msvcprt",
+    "msvcmrt",
+    "msvcurt",
+    "vcruntime",
+    "vcasan",
+    "ucrt",
+    "ucrt_osmode",
+    "concrt",
+    "concrt140",
+    "oldnames",
+    "delayimp",
+    "comsupp",
+    "comsuppw",
+    "ptrustm",
+    "softintrin",
+    "mingw32",
+    "mingwex",
+    "gcc",
+    "gcc_eh",
+    "clang_rt",
+    "runtimeobject",
+    "crt",
+];
+const MINGW_OBJECTS: [&str; 8] = [
+    "crt1.o",
+    "crt2.o",
+    "crt2u.o",
+    "dllcrt1.o",
+    "dllcrt2.o",
+    "crtbegin.o",
+    "crtend.o",
+    "CRT_fp10.o",
+];
+const RUNTIME_SOURCES: [&str; 6] = [
+    "\\crt\\vcstartup\\",
+    "\\crt\\vcruntime\\",
+    "\\minkernel\\crts\\",
+    "\\vctools\\crt",
+    "\\crt_bld\\",
+    "\\crt\\github\\",
+];
