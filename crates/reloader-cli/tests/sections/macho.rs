@@ -155,6 +155,23 @@ fn changed_images_say_what_was_wished_and_every_page_has_its_hash() {
 }
 
 #[test]
+fn what_one_image_of_a_fat_file_cannot_have_none_gets() {
+    let desk = Desk::new();
+    let Some(Tool(lipo)) = tool_of(&["llvm-lipo-19", "llvm-lipo"]) else { return };
+    let thin: Option<Vec<PathBuf>> = TARGETS.iter().map(|it| library(&desk, it)).collect();
+    let Some(thin) = thin else { return };
+    let end = desk.run(["patch", "--in-place", "--rpath=/only", "arm64.dylib"]);
+    assert_eq!(end.code, Some(0), "{}", end.error);
+    let arguments = ["-create", "-output", "fat.dylib"].map(PathBuf::from);
+    desk.tool(&lipo, arguments.into_iter().chain(thin));
+    let before = std::fs::read(desk.path("fat.dylib")).unwrap();
+    let end = desk.run(["patch", "--in-place", "--remove-rpath=/only", "fat.dylib"]);
+    let words = "fat.dylib: the x86_64 image: the image has no run path";
+    assert!(end.failure(1).contains(words), "{}", end.error);
+    assert_eq!(std::fs::read(desk.path("fat.dylib")).unwrap(), before);
+}
+
+#[test]
 fn run_paths_are_replaced_and_removed() {
     let desk = Desk::new();
     let Some(library) = library(&desk, &TARGETS[0]) else { return };
