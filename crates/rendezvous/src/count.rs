@@ -64,6 +64,7 @@ fn place<M: Memory + ?Sized>(
         let bytes = bytes.get_mut(..layout.word_size())?;
         pages.peek(at, bytes)?;
         if layout.word(bytes, 0) == Some(word) {
+            pages.read_exact_at(at, bytes).ok()?;
             place = Some(at);
         }
     }

@@ -1,6 +1,8 @@
 //! Where a target's loader keeps its lists.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use object::elf;
 
@@ -29,6 +31,7 @@ pub struct Rendezvous {
     pub(crate) counts: Option<Counts>,
     /// Where the loader's image begins; `None` if it is a part of the program's.
     pub(crate) loader: Option<u64>,
+    pub(crate) trail: Trail,
 }
 
 /// Where the lists are, or when they will be there.
@@ -175,6 +178,7 @@ impl<M: Memory + ?Sized> Search<'_, M> {
                 landmarks: self.landmarks,
                 counts: self.counts,
                 loader: self.loader,
+                trail: Trail::default(),
             }),
         }
     }
@@ -187,6 +191,41 @@ impl<M: Memory + ?Sized> Search<'_, M> {
     }
 }
 
+/// Where everything was when the lists were read last, if that was not too much: the next time it
+/// is read first, all at once. It changes how fast they are read, and nothing else.
+#[derive(Default)]
+pub(crate) struct Trail(Mutex<Option<Vec<Range<u64>>>>);
+
+impl Trail {
+    pub(crate) fn take(&self) -> Option<Vec<Range<u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn keep(&self, ranges: Option<Vec<Range<u64>>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ranges;
+    }
+}
+
+impl Clone for Trail {
+    fn clone(&self) -> Trail {
+        Trail::default()
+    }
+}
+
+impl PartialEq for Trail {
+    fn eq(&self, _: &Trail) -> bool {
+        true
+    }
+}
+
+impl Eq for Trail {}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trail")
+    }
+}
+
 /// Addresses by which images are known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Landmarks {
@@ -196,7 +235,7 @@ pub(crate) struct Landmarks {
     program: Option<u64>,
     loader: Option<u64>,
     /// What the kernel's image occupies. The loader may have its table moved, within it.
-    kernel: Option<Range<u64>>,
+    pub(crate) kernel: Option<Range<u64>>,
 }
 
 impl Landmarks {

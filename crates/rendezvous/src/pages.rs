@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::memory::{Memory, PAGE, PAGE_U64, ReadError, Unreadable};
 
@@ -46,7 +47,36 @@ struct Used {
 
 impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
     pub(crate) fn new(memory: &'memory M) -> Pages<'memory, M> {
-        Pages { memory, read: RefCell::new(Read::default()) }
+        let used = Vec::with_capacity(64);
+        let copies = Vec::with_capacity(PAGE);
+        Pages { memory, read: RefCell::new(Read { used, copies, ..Read::default() }) }
+    }
+
+    /// Reads all at once what is likely to be looked at.
+    pub(crate) fn expect(&self, ranges: impl IntoIterator<Item = Range<u64>>) {
+        let size = |range: &Range<u64>| usize::try_from(range.end.saturating_sub(range.start)).ok();
+        let mut runs: Vec<Run> = ranges
+            .into_iter()
+            .filter_map(|range| Some(Run { address: range.start, bytes: vec![0; size(&range)?] }))
+            .collect();
+        let mut reads: Vec<(u64, &mut [u8])> =
+            runs.iter_mut().map(|run| (run.address, run.bytes.as_mut_slice())).collect();
+        // What is not there was not to be expected; it is said when it is looked for.
+        if self.memory.read_many(&mut reads).is_ok() {
+            let total =
+                runs.iter().fold(0_usize, |total, run| total.saturating_add(run.bytes.len()));
+            let mut read = self.read.borrow_mut();
+            read.total = read.total.saturating_add(total);
+            read.runs = runs.into();
+        }
+    }
+
+    /// Where everything was that was looked at, to be [expected](Self::expect) another time; `None`
+    /// if it is too much, or too scattered.
+    pub(crate) fn trail(&self) -> Option<Vec<Range<u64>>> {
+        let mut read = self.read.borrow_mut();
+        let (runs, count) = joined(read.sorted());
+        (count == read.used.len() && runs.len() <= MOST_RUNS_KEPT).then_some(runs)
     }
 
     /// Begins anew, as if nothing had been read.
@@ -93,13 +123,11 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
     /// Whether everything that was looked at still is what it was.
     pub(crate) fn is_unchanged(&self) -> bool {
         let mut read = self.read.borrow_mut();
-        let Read { used, copies, .. } = &mut *read;
-        // Nearly sorted already: lists mostly grow towards higher addresses.
-        used.sort_by_key(|used| used.address);
-        let mut scratch = vec![0; MOST_AGAIN];
-        let mut left = used.as_slice();
+        read.sorted();
+        let mut scratch = Vec::new();
+        let mut left = read.used.as_slice();
         while !left.is_empty() {
-            let Some(count) = self.compare(left, copies, &mut scratch) else { return false };
+            let Some(count) = self.compare(left, &read.copies, &mut scratch) else { return false };
             left = left.get(count.max(1)..).unwrap_or_default();
         }
         true
@@ -108,38 +136,14 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
     /// Reads as many places again as fit into the scratch space, close ones together, and compares
     /// them; gives their number, or `None` if one has changed.
     fn compare(&self, used: &[Used], copies: &[u8], scratch: &mut Vec<u8>) -> Option<usize> {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        let mut count = 0_usize;
-        let mut total = 0_u64;
-        let mut runs_left = MOST_RUNS;
-        for used in used {
-            let length = u64::try_from(used.length).ok()?;
-            let end = used.address.checked_add(length)?;
-            // What is between costs less than a read of its own, and is mapped if the places are
-            // on one page or on two that touch.
-            let near =
-                runs.last_mut().filter(|(_, last)| used.address.saturating_sub(*last) < PAGE_U64);
-            let grown = near.as_ref().map_or(length, |(_, last)| end.saturating_sub(*last));
-            total = total.saturating_add(grown);
-            if count > 0 && (total > MOST_AGAIN_U64 || runs_left == 0) {
-                break;
-            }
-            match near {
-                Some((_, last)) => *last = end.max(*last),
-                None => {
-                    runs_left = runs_left.saturating_sub(1);
-                    runs.push((used.address, end));
-                }
-            }
-            count = count.saturating_add(1);
-        }
-        let size = |run: &(u64, u64)| usize::try_from(run.1.saturating_sub(run.0)).ok();
+        let (runs, count) = joined(used);
+        let size = |run: &Range<u64>| usize::try_from(run.end.saturating_sub(run.start)).ok();
         scratch.resize(runs.iter().filter_map(size).fold(0, usize::saturating_add), 0);
         let mut rest = scratch.as_mut_slice();
         let mut reads: Vec<(u64, &mut [u8])> = Vec::with_capacity(runs.len());
         for run in &runs {
             let (bytes, after) = rest.split_at_mut_checked(size(run)?)?;
-            reads.push((run.0, bytes));
+            reads.push((run.start, bytes));
             rest = after;
         }
         self.memory.read_many(&mut reads).ok()?;
@@ -180,6 +184,13 @@ impl<M: Memory + ?Sized> Memory for Pages<'_, M> {
 }
 
 impl Read {
+    /// What was looked at, by address.
+    fn sorted(&mut self) -> &[Used] {
+        // Nearly sorted already: lists mostly grow towards higher addresses.
+        self.used.sort_by_key(|used| used.address);
+        &self.used
+    }
+
     fn copy<M: Memory + ?Sized>(
         &mut self,
         memory: &M,
@@ -221,8 +232,8 @@ impl Read {
         // A list whose nodes were allocated one after another is read further ahead each time.
         let page = address.wrapping_sub(address % PAGE_U64);
         let is_near = page >= self.last_end && page.wrapping_sub(self.last_end) <= MOST_AHEAD_U64;
-        let twice = self.ahead.saturating_mul(2).clamp(PAGE, MOST_AHEAD);
-        self.ahead = if is_near { twice } else { PAGE };
+        let twice = self.ahead.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD);
+        self.ahead = if is_near { twice } else { LEAST_AHEAD };
         // The run that was not needed for longest gives its buffer.
         let mut run = match self.runs.len() {
             MOST_RUNS_KEPT.. => self.runs.pop_back().unwrap_or_default(),
@@ -244,6 +255,33 @@ impl Read {
     }
 }
 
+/// Where the first of some places are that are sorted by address, close ones together, and of how
+/// many of them: as many as are read at once.
+fn joined(used: &[Used]) -> (Vec<Range<u64>>, usize) {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut total = 0_u64;
+    let mut count = 0_usize;
+    for used in used {
+        let end = offset(used.address, used.length);
+        // What is between costs less than a read of its own, and is mapped if the places are on one
+        // page or on two that touch.
+        let is_near = |run: &&mut Range<u64>| used.address.saturating_sub(run.end) < PAGE_U64;
+        let near = runs.last_mut().filter(is_near);
+        let from = near.as_ref().map_or(used.address, |run| run.end);
+        total = total.saturating_add(end.saturating_sub(from));
+        let is_new = near.is_none();
+        if count > 0 && (total > MOST_AGAIN_U64 || (is_new && runs.len() >= MOST_RUNS)) {
+            break;
+        }
+        match runs.last_mut().filter(|_| !is_new) {
+            Some(run) => run.end = end.max(run.end),
+            None => runs.push(used.address..end),
+        }
+        count = count.saturating_add(1);
+    }
+    (runs, count)
+}
+
 impl Run {
     fn from(&self, address: u64) -> Option<&[u8]> {
         let offset = usize::try_from(address.checked_sub(self.address)?).ok()?;
@@ -262,12 +300,13 @@ fn offset(address: u64, by: usize) -> u64 {
     address.wrapping_add(u64::try_from(by).unwrap_or(u64::MAX))
 }
 
+/// A page more costs much less than another read.
+const LEAST_AHEAD: usize = 2 * PAGE;
 /// Larger reads save little, and their buffers cost faults.
 const MOST_AHEAD: usize = 4 * PAGE;
 const MOST_AHEAD_U64: u64 = 4 * PAGE_U64;
 /// The nodes, their names, the heads, the names of a few images that are elsewhere.
 const MOST_RUNS_KEPT: usize = 8;
 /// How much is read again at once, and in how many pieces.
-const MOST_AGAIN: usize = 8 * PAGE;
 const MOST_AGAIN_U64: u64 = 8 * PAGE_U64;
 const MOST_RUNS: usize = 256;

@@ -1,11 +1,13 @@
 //! The modules of a process at one moment.
 
+use std::ops::Range;
+
 use crate::error::WalkError;
 use crate::identify::resolve_all;
 use crate::list::{Head, MOST_MODULES, Node, State, Walk, heads};
-use crate::locate::Rendezvous;
+use crate::locate::{Landmarks, Rendezvous};
 use crate::mapping::Mappings;
-use crate::memory::Memory;
+use crate::memory::{Memory, PAGE_U64};
 use crate::module::{Module, Role};
 use crate::pages::Pages;
 
@@ -116,6 +118,9 @@ impl Rendezvous {
         loop {
             attempts = attempts.saturating_add(1);
             pages.forget();
+            if memory.can_change() {
+                pages.expect(self.trail.take().unwrap_or_else(|| self.landmarks()));
+            }
             let mut snapshot = self.walk(&pages);
             snapshot.attempts = attempts;
             // What was read may be a mixture that comes about a second time, in which case the
@@ -141,6 +146,7 @@ impl Rendezvous {
                 || attempts >= MOST_ATTEMPTS
                 || changing >= MOST_CHANGING;
             if is_final {
+                self.trail.keep(holds_still.then(|| pages.trail()).flatten());
                 return snapshot;
             }
             std::thread::yield_now();
@@ -210,6 +216,19 @@ impl Rendezvous {
         }
         // Until it is known that it held still.
         Snapshot { namespaces, consistency: Consistency::Torn, problem, attempts: 0 }
+    }
+
+    /// The pages where the heads are, the loader's count, and some of the names that are no
+    /// library's.
+    fn landmarks(&self) -> Vec<Range<u64>> {
+        let Landmarks { program_headers, kernel, .. } = &self.landmarks;
+        let count = self.counts.map(|counts| counts.namespaces);
+        let kernel = kernel.as_ref().map(|kernel| kernel.start);
+        let known = [self.r_debug, *program_headers].into_iter().chain(count).chain(kernel);
+        let mut pages: Vec<u64> = known.map(|it| it.wrapping_sub(it % PAGE_U64)).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        pages.into_iter().map(|page| page..page.saturating_add(PAGE_U64)).collect()
     }
 
     /// What each list has behind its last known module; `None` if a list is not what it was.
@@ -338,7 +357,7 @@ mod tests {
     use crate::count::Counts;
     use crate::layout::{Class, Endian, Layout};
     use crate::list::NodeLayout;
-    use crate::locate::{Landmarks, Way};
+    use crate::locate::{Trail, Way};
     use crate::memory::{PAGE, ReadError, Unreadable};
 
     /// A page with a list of one module, and the loader's count.
@@ -366,6 +385,7 @@ mod tests {
                 landmarks: Landmarks::default(),
                 counts: Some(Counts { namespaces: GLOBAL }),
                 loader: None,
+                trail: Trail::default(),
             };
             let snapshot = rendezvous.snapshot(&target);
             (target, snapshot)

@@ -18,9 +18,9 @@ pub enum Site {
     /// The loader's own [`Probe`]s `init_complete`, `map_complete` and `unmap_complete`, which are
     /// passed when a change is done: once for each change, where the function is called twice.
     ///
-    /// glibc has them if it was built so (`--enable-systemtap`), as Fedora's, Red Hat's, SUSE's and
-    /// Ubuntu's are, and Debian's is not; other loaders have none. They are read from the loader's
-    /// file, which has to be there still, and to be the one that is mapped. Probes that the target
+    /// glibc has them if it was built so (`--enable-systemtap`), as Fedora's and Red Hat's are, and
+    /// Debian's is not; other loaders have none. They are read from the loader's file, which has to
+    /// be there still, and to be the one that is mapped. Probes that the target
     /// skips unless its memory is changed (by a [semaphore](Probe::semaphore)) are not used.
     Probes,
     /// The function that every loader calls before each change and after it:
