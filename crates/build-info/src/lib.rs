@@ -39,12 +39,17 @@ mod companion;
 mod nearby;
 mod read;
 
+mod command;
+mod path;
+
+pub use command::{Expanded, Split, expand_response_files};
 pub use companion::{Companion, Companions, Opened};
 pub use contribution::{Claim, Contribution, Group, Owners};
 pub use error::Error;
 pub use file::{Checksum, File, FileId, FileUse, Found};
 pub use model::{BuildInfo, Format, Identity, Linker};
 pub use nearby::Nearby;
+pub use path::{Disk, Entry, EntryKind, MapError, PathMap, Resolve, Stamp, Style, System};
 pub use provenance::{Fact, Provenance};
 pub use questions::Questions;
 pub use read::{identity, open, read, read_with};

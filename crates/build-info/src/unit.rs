@@ -135,8 +135,11 @@ pub enum Command {
 /// By which rules a command line is split into arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Quoting {
-    /// `CommandLineToArgvW`: double quotes, and backslashes only before them.
+    /// Microsoft's C runtime: double quotes, and backslashes only before them.
     Windows,
+    /// What GNU's tools, and LLVM's in their place, read in response files: both quotes, and
+    /// backslashes within either.
+    Gnu,
     /// A POSIX shell's words: both quotes and backslashes, no expansion.
     Posix,
     /// What LLVM records: spaces and backslashes escaped with a backslash, quotes as they are.

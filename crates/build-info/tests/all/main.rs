@@ -1,0 +1,5 @@
+//! What the crate shows alone.
+
+mod around_support;
+mod commands;
+mod paths;
