@@ -6,14 +6,14 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use criterion::BatchSize::PerIteration;
 use criterion::Criterion;
 use memmap2::Mmap;
-use patch_plan::{Durability, WriteOptions};
+use patch_plan::{Durability, Plan, WriteOptions};
 use pe_patch::{Image, KnownSum, PdbPathOptions, Sum, plan_pdb_path};
 
 fn main() {
@@ -77,21 +77,21 @@ fn with_object(bytes: &[u8]) -> usize {
 fn in_place(criterion: &mut Criterion, name: &str, path: &Path) {
     let mut group = criterion.benchmark_group(format!("in place, {name}"));
     let file = File::options().read(true).write(true).open(path).unwrap();
-    let mut turn = 0_u32;
+    let (mut turn, options) = (0_u32, trusting());
     group.bench_function("plan and write", |bencher| {
         bencher.iter(|| {
             turn += 1;
-            change_in_place(&file, path, turn);
+            change_in_place(&file, path, turn, &options);
         });
     });
     group.finish();
 }
 
 /// Maps the file, plans another path of the same length, and writes it into the file.
-fn change_in_place(file: &File, path: &Path, turn: u32) {
+fn change_in_place(file: &File, path: &Path, turn: u32, options: &PdbPathOptions) {
     let mapping = mapped::map(path);
     let image = Image::parse(&mapping).unwrap();
-    let planned = plan_pdb_path(&image, &new_path(turn), &trusting()).unwrap();
+    let planned = plan_pdb_path(&image, &new_path(turn), options).unwrap();
     planned.plan.apply_to_file(file, path).unwrap();
 }
 
@@ -171,26 +171,32 @@ fn sizes(path: &Path, directory: &Path) {
         file.set_len(file.metadata().unwrap().len().max(megabytes << 20)).unwrap();
         (file, target)
     });
-    of_sizes(
-        "a plan",
-        files.each_ref().map(|(_, path)| {
-            let mapping = mapped::map(path);
-            move || {
-                let image = Image::parse(black_box(&mapping)).unwrap();
-                black_box(plan_pdb_path(&image, &new_path(u32::MAX), &trusting()).unwrap());
-            }
-        }),
-    );
-    of_sizes(
-        "mapped, planned and written",
-        files.each_ref().map(|(file, path)| {
-            let mut turn = 0_u32;
-            move || {
-                turn += 1;
-                change_in_place(file, path, turn);
-            }
-        }),
-    );
+    let plans = files.each_ref().map(|(_, path)| {
+        let mapping = mapped::map(path);
+        move || {
+            let image = Image::parse(black_box(&mapping)).unwrap();
+            black_box(plan_pdb_path(&image, &new_path(u32::MAX), &trusting()).unwrap());
+        }
+    });
+    of_sizes("a plan, checksum trusted", plans);
+    of_sizes("mapped, planned, written; checksum trusted", changes(&files, &trusting()));
+    for (file, path) in &files {
+        let mut none = Plan::new();
+        let stored = Image::parse(&mapped::map(path)).unwrap().stored_checksum();
+        none.edit(stored.offset, stored.value.to_le_bytes(), [0; 4]).unwrap();
+        none.apply_to_file(file, path).unwrap();
+    }
+    of_sizes("mapped, planned, written; no checksum", changes(&files, &Default::default()));
+}
+
+fn changes(files: &[(File, PathBuf); 3], options: &PdbPathOptions) -> [impl FnMut(); 3] {
+    files.each_ref().map(|(file, path)| {
+        let mut turn = 0_u32;
+        move || {
+            turn += 1;
+            change_in_place(file, path, turn, options);
+        }
+    })
 }
 
 fn of_sizes(what: &str, tasks: [impl FnMut(); 3]) {

@@ -265,4 +265,20 @@ mod tests {
         assert!(matches!(stage(), Err(PairError::Pdb { .. })));
         assert!(!new_image.exists() && new_pdb.exists());
     }
+
+    #[test]
+    fn names_that_turn_out_to_be_one_files_are_refused_once_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let (image, pdb, new) = (path("a"), path("b"), path("c"));
+        let bytes = bare();
+        fs::write(&image, &bytes).unwrap();
+        fs::write(&pdb, b"anything").unwrap();
+        // As two names that differ in case are where case does not matter.
+        let names = Pair { image: &image, pdb: &pdb, new_image: &new, new_pdb: &new };
+        let parsed = Image::parse(&bytes).unwrap();
+        let refused = stage(&parsed, &names, &Plan::new(), &WriteOptions::default());
+        assert!(matches!(refused, Err(PairError::SameFile { .. })));
+        assert!(!new.exists());
+    }
 }

@@ -69,13 +69,19 @@ fn appended_bytes_never_become_those_of_the_headers() {
 #[test]
 fn an_image_of_low_alignment_is_relocated_where_it_is_mapped_as_a_whole() {
     let mut maker = maker::low_alignment();
+    // The debug directory's section claims to be elsewhere than where the file is mapped.
+    maker.sections[0].address += 0x3000;
+    for part in &mut maker.sections {
+        part.offset += 0x2000;
+    }
+    maker.sections[1].address += 0x2000;
+    maker.size_of_image += 0x3000;
+    maker.directories[maker::DEBUG].0 = maker.sections[0].address;
+    let part = &mut maker.sections[0];
+    part.bytes[20..24].copy_from_slice(&(part.address + 28).to_le_bytes());
+    part.bytes[24..28].copy_from_slice(&(part.offset + 28).to_le_bytes());
+    assert_eq!(rung(&maker, "b.pdb"), Rung::Record);
     let record = maker.sections[0].offset + u32::from(PATH);
-    // The section claims to be elsewhere; the file is mapped as it is all the same.
-    maker.sections[0].address += 0x1000;
-    maker.directories[maker::DEBUG].0 += 0x1000;
-    let entry = 20;
-    let moved = (maker.sections[0].address + 28).to_le_bytes();
-    maker.sections[0].bytes[entry..entry + 4].copy_from_slice(&moved);
     let start = maker.sections[1].address;
     let table = relocations(record & !0xfff, &[(3, (record & 0xfff) as u16)]);
     maker.directories[RELOCATIONS] = (start, table.len() as u32);

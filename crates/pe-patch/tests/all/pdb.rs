@@ -223,6 +223,11 @@ fn a_pair_is_staged_pdb_first_and_a_wrong_one_not_at_all() {
     assert!(matches!(stage("game_1.pdb"), Err(PairError::Open { .. })));
     std::fs::write(&pdb, msf([1; 16], 7, AGE, Some(AGE), 0)).unwrap();
     assert!(matches!(stage("game_1.pdb"), Err(PairError::Mismatch { .. })));
+    // Nor is anything replaced by it.
+    std::fs::write(&new_pdb, b"another pair's").unwrap();
+    assert!(matches!(stage("game_1.pdb"), Err(PairError::Mismatch { .. })));
+    assert_eq!(std::fs::read(&new_pdb).unwrap(), b"another pair's");
+    std::fs::remove_file(&new_pdb).unwrap();
     std::fs::write(&pdb, b"not one").unwrap();
     assert!(matches!(stage("game_1.pdb"), Err(PairError::Pdb { .. })));
     let good = msf(GUID, 7, AGE, Some(AGE), 0);
