@@ -1,14 +1,16 @@
 //! ELF images: what DWARF says, and what the image says without it.
 
 mod image;
+mod sections;
 mod separate;
+mod split;
 mod symbols;
 mod trace;
 
 use object::elf;
 
 use crate::companion::{Alone, Companions};
-use crate::dwarf::{Dwarf, Place, Ranges, Reading, Strings, settle};
+use crate::dwarf::{Place, Reading, settle};
 use crate::{BuildInfo, Error, Flag, Format, Identity, Questions, ReadAt};
 use image::Image;
 
@@ -104,7 +106,7 @@ fn describe(
     let length = image.source.length().unwrap_or(0);
     let supplement = separate::supplement(image, companions, &mut info.remarks);
     let supplement = supplement.as_deref().map(Image::read).transpose()?;
-    let mut dwarf = dwarf(image, length)?;
+    let mut dwarf = sections::WHOLE.of(image, length)?;
     if let Some(supplement) = &supplement {
         dwarf.strings.supplement = Some(supplement.section(".debug_str")?);
     }
@@ -121,6 +123,7 @@ fn describe(
     }
     let mut reading = Reading::new(&mut dwarf, info, questions, image.target(), length);
     reading.units()?;
+    split::complete(image, companions, &mut reading);
     let (files, claims) = (reading.files, reading.claims);
     (info.files, info.checksums) = files.finish();
     if questions.contributions {
@@ -152,33 +155,9 @@ fn without_debug_info(
     Ok(())
 }
 
-fn dwarf<'a>(image: &Image<'a>, length: u64) -> Result<Dwarf<'a>, Error> {
-    let endian = image.endian;
-    Ok(Dwarf {
-        info: image.section(".debug_info")?,
-        abbrev: image.section(".debug_abbrev")?,
-        line: image.section(".debug_line")?,
-        strings: Strings::new(
-            image.section(".debug_str")?,
-            image.section(".debug_line_str")?,
-            image.section(".debug_str_offsets")?,
-            endian,
-            length,
-        ),
-        ranges: Ranges::new(
-            image.section(".debug_addr")?,
-            image.section(".debug_ranges")?,
-            image.section(".debug_rnglists")?,
-            image.section(".debug_aranges")?,
-            endian,
-        ),
-        endian,
-    })
-}
-
 /// Where code can be.
 fn code(image: &Image<'_>) -> Vec<Place> {
-    let executable = u64::from(elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0);
+    let executable = elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
     image
         .parts
         .iter()

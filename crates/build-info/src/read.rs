@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::companion::{Alone, Companions};
-use crate::{BuildInfo, Error, Identity, Nearby, Questions, ReadAt, elf};
+use crate::{BuildInfo, Error, Identity, Nearby, Questions, ReadAt, elf, pdb};
 
 /// What a file says of how it was built, whatever its format: that is told by its contents.
 ///
@@ -30,6 +30,7 @@ pub fn read_with(
 ) -> Result<BuildInfo, Error> {
     match Kind::of(&source)? {
         Kind::Elf => elf::read_with(source, questions, companions),
+        Kind::Pdb => pdb::read(source, questions),
     }
 }
 
@@ -56,12 +57,14 @@ pub fn open(path: impl AsRef<Path>, questions: &Questions) -> Result<BuildInfo, 
 pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Error> {
     match Kind::of(&source)? {
         Kind::Elf => elf::identity(source),
+        Kind::Pdb => pdb::identity(source).map(Some),
     }
 }
 
 /// The formats that are read.
 enum Kind {
     Elf,
+    Pdb,
 }
 
 impl Kind {
@@ -76,17 +79,9 @@ impl Kind {
         if found.starts_with(b"\x7fELF") {
             return Ok(Self::Elf);
         }
-        if found.starts_with(b"BSJB") {
-            return Err(Error::Unsupported {
-                what: "a Portable PDB, which .NET's compilers write",
-                cure: "it holds no native units: look at the image's native PDB, if it has one",
-            });
-        }
-        if found.starts_with(b"Microsoft MSFZ Container") {
-            return Err(Error::Unsupported {
-                what: "a compressed PDB (MSFZ)",
-                cure: "expand it first, with pdbcopy or with microsoft/pdb-rs's tool",
-            });
+        // What is no PDB but called one is told apart there.
+        if pdb::is_known(&found) {
+            return Ok(Self::Pdb);
         }
         found.truncate(16);
         Err(Error::WrongFormat { expected: "ELF, Mach-O or a PDB", found })

@@ -28,6 +28,9 @@ pub struct Unit {
     pub compiler_pdb: Option<Fact<String>>,
     /// The command.
     pub command: Option<Fact<Command>>,
+    /// The options `-D` and `-U` that it was compiled with, in their order, where the command leaves
+    /// them out and macro information has them: `-DNAME`, `-DNAME=value`, `-UNAME`.
+    pub definitions: Vec<String>,
     /// What kind of module it is.
     pub kind: Kind,
     /// The language's usual name, as in "C++".
@@ -144,6 +147,8 @@ pub enum Quoting {
     Posix,
     /// What LLVM records: spaces and backslashes escaped with a backslash, quotes as they are.
     Llvm,
-    /// What GCC writes into `DW_AT_producer`: words, apart by spaces, nothing escaped.
+    /// What GCC writes into `DW_AT_producer`: words, apart by spaces, nothing escaped. It is never
+    /// the whole command: the names of files and the options `-D`, `-U`, `-I`, `-include` and `-W…`
+    /// are not among them.
     Words,
 }

@@ -121,8 +121,22 @@ impl Files {
         Ok(())
     }
 
+    /// Goes on with a unit that has been left, and has files.
+    pub(crate) fn resume(&mut self, unit: UnitId, uses: &[FileUse]) {
+        for one in uses {
+            let noted = usize::try_from(one.file.0).ok().and_then(|at| self.noted.get_mut(at));
+            if let Some(noted) = noted {
+                *noted = Some(unit);
+            }
+        }
+    }
+
     /// The files and their checksums.
-    pub(crate) fn finish(self) -> (Vec<File>, Vec<Checksum>) {
+    pub(crate) fn finish(mut self) -> (Vec<File>, Vec<Checksum>) {
+        for file in &mut self.files {
+            // Units that were gone on with come late.
+            file.units.sort_unstable();
+        }
         (self.files, self.checksums)
     }
 

@@ -1,6 +1,6 @@
 //! The addresses that a unit says are its own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use gimli::{
     DebugAddr, DebugAddrBase, DebugAddrIndex, DebugAranges, DebugRanges, DebugRngLists,
@@ -70,9 +70,9 @@ impl<'a> Ranges<'a> {
     }
 
     /// Adds what `.debug_aranges` says of units that say nothing themselves.
-    pub(crate) fn from_aranges(
+    pub(crate) fn claims_by_aranges(
         &mut self,
-        units: &HashMap<u64, UnitId>,
+        units: &BTreeMap<u64, UnitId>,
         claims: &mut Vec<Claimed>,
     ) -> Result<(), Error> {
         let structure = self.aranges.name();

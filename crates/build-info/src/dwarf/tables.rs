@@ -21,6 +21,11 @@ impl Known {
         Self { files: HashMap::new(), left }
     }
 
+    /// None yet, for names in sections of another file, which may cost as much as is left.
+    pub(crate) fn apart(&self) -> Self {
+        Self { files: HashMap::new(), left: self.left }
+    }
+
     /// Counts a table as read.
     pub(crate) fn spend(&mut self, place: &Place) -> Result<(), Exhausted> {
         self.left = self.left.checked_sub(place.cost()).ok_or(Exhausted)?;
@@ -40,12 +45,13 @@ pub(crate) struct Adding<'s, 'a> {
 }
 
 impl Adding<'_, '_> {
+    /// Adds the files, and says which numbers they have.
     pub(crate) fn add(
         &mut self,
         tables: &Tables<'_>,
         cwd: Option<Directory>,
         uses: &mut Vec<FileUse>,
-    ) -> Result<(), Exhausted> {
+    ) -> Result<Vec<Option<FileId>>, Exhausted> {
         // Number 0 is the directory of compilation, which a table has for itself from version 5 on.
         let mut directories = Vec::new();
         if tables.version < 5 {
@@ -59,10 +65,14 @@ impl Adding<'_, '_> {
             };
             directories.push(directory);
         }
+        // Files are counted from 1 before version 5.
+        let mut numbers = if tables.version < 5 { vec![None] } else { Vec::new() };
         for entry in &tables.files {
             let directory = usize::try_from(entry.directory).ok();
             let directory = directory.and_then(|at| directories.get(at)).copied().flatten();
-            let Some(file) = self.file(directory, entry.name)? else { continue };
+            let file = self.file(directory, entry.name)?;
+            numbers.push(file);
+            let Some(file) = file else { continue };
             let checksum = entry.md5.and_then(|md5| self.files.checksum(Checksum::Md5(md5)));
             self.files.note(self.unit, uses, file, checksum, Provenance::LineTable)?;
             // The source was there before its checksum was known.
@@ -73,7 +83,7 @@ impl Adding<'_, '_> {
                 first.checksum = first.checksum.or(checksum);
             }
         }
-        Ok(())
+        Ok(numbers)
     }
 
     fn file(
