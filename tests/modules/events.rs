@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use reloader_tests::{missing, tool};
 use rendezvous::{Event, Means, Site, Watch, WatchOptions};
 
 use crate::target::Target;
@@ -351,6 +353,28 @@ fn exec_is_followed_by_the_modules_of_the_new_program() {
         watched.sees(&format!("open {}", library.display()), "handle 0", &["+liba.so"]);
         watched.ends();
     }
+}
+
+#[test]
+fn the_same_program_run_anew_at_the_same_addresses_is_noticed_by_looking_alone() {
+    let (Some(setarch), Some(program)) = (tool("setarch"), Work::program().make()) else { return };
+    let probe = Command::new(&setarch.0).args(["-R", "true"]).output().unwrap();
+    if !probe.status.success() {
+        return missing("the right to switch address randomisation off");
+    }
+    let mut fixed = Command::new(&setarch.0);
+    let Some(mut watched) = Watched::by(Means::Polling, Target::of(fixed.arg("-R").arg(&program)))
+    else {
+        return;
+    };
+    let started =
+        |target: &Target| rendezvous::Process::open(target.pid()).unwrap().startup().clone();
+    let before = started(&watched.target);
+    for _ in 0..3 {
+        becomes(&mut watched, &format!("exec {}", program.display()), &program);
+        assert_eq!(started(&watched.target), before, "the addresses are others");
+    }
+    watched.ends();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use crate::identify::{MOST_BYTES, MOST_OF_MODULE};
 use crate::{
     Auxv, Bytes, Class, Consistency, Core, Endian, Extension, Layout, Location, MappingTable,
-    Memory, ReadError, Rendezvous, Snapshot, Startup, System, Tracker,
+    Memory, Probe, ReadError, Rendezvous, Snapshot, Startup, System, Tracker,
 };
 
 /// Takes the bytes for a core file if they begin as one, and otherwise for the memory of a target
@@ -19,6 +19,11 @@ use crate::{
 pub fn rendezvous_walk(bytes: &[u8]) {
     let file: Bytes<'_> = [(0, bytes)].into_iter().collect();
     if bytes.starts_with(b"\x7fELF") {
+        let probes = Probe::all_of(&file);
+        for probe in &probes {
+            let strings = [&probe.provider, &probe.name, &probe.arguments];
+            assert!(strings.iter().all(|it| memchr::memmem::find(bytes, it).is_some()));
+        }
         match Core::parse(bytes) {
             Ok(mut core) => {
                 core.supply(b"/lib/a.so", bytes);
@@ -62,6 +67,7 @@ fn target(bytes: &[u8]) -> Option<(Startup, Bytes<'_>)> {
             entry: address(2).or(Some(START)),
             sysinfo_ehdr: address(3),
             freebsd_release: (flags & 8 != 0).then_some(1_300_000),
+            random: None,
         },
     };
     Some((startup, [(START, memory)].into_iter().collect()))

@@ -57,6 +57,8 @@ pub struct Auxv {
     pub base: Option<u64>,
     /// `AT_ENTRY`: where the program begins, once the loader is done.
     pub entry: Option<u64>,
+    /// `AT_RANDOM` (Linux): where 16 random bytes are, others for each start of a program.
+    pub random: Option<u64>,
     /// `AT_SYSINFO_EHDR` (Linux), `AT_KPRELOAD` (FreeBSD): where the kernel's own image is mapped.
     pub sysinfo_ehdr: Option<u64>,
     /// `AT_OSRELDATE`: FreeBSD's release, 1300000 and above from FreeBSD 13 on.
@@ -81,6 +83,7 @@ impl Auxv {
                 7 => &mut auxv.base,
                 9 => &mut auxv.entry,
                 18 if system == System::FreeBsd => &mut auxv.freebsd_release,
+                25 if system == System::Linux => &mut auxv.random,
                 33 if system == System::Linux => &mut auxv.sysinfo_ehdr,
                 34 if system == System::FreeBsd => &mut auxv.sysinfo_ehdr,
                 _ => continue,

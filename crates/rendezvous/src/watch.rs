@@ -1,13 +1,14 @@
 //! What comes into a process and what goes, as it happens.
 
+mod arm;
 mod error;
 mod ledger;
 mod means;
+mod program;
 mod site;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::time::{Duration, Instant};
 
 pub use error::WatchError;
@@ -24,7 +25,9 @@ use crate::module::Module;
 use crate::snapshot::Consistency;
 use crate::sys::{Alarm, Process, Ring};
 use crate::tracker::Tracker;
+use arm::NOWHERE;
 use ledger::Ledger;
+use program::Program;
 
 /// Watches what a process loads and unloads, by the best [harmless](Means::HARMLESS) means that the
 /// system grants.
@@ -65,6 +68,8 @@ pub struct Watch {
     pid: u32,
     options: WatchOptions,
     process: Process,
+    /// What it runs.
+    program: Program,
     pub(crate) alarm: Alarm,
     means: Means,
     site: Option<Site>,
@@ -114,6 +119,7 @@ impl Watch {
         let mut watch = Watch {
             pid,
             options: options.clone(),
+            program: Program::of(&process),
             process,
             alarm,
             means: Means::Polling,
@@ -242,7 +248,7 @@ impl Watch {
     /// Looks, after making sure that it is still the same program.
     fn look_anew(&mut self) -> Result<(), WatchError> {
         let now = Process::open(self.pid)?;
-        if now.startup() != self.process.startup() {
+        if self.program.is_another(&now) {
             return self.exec();
         }
         self.look()
@@ -262,12 +268,13 @@ impl Watch {
     /// Has changes noticed from now on, and reads what is there.
     fn begin(&mut self) -> Result<(), WatchError> {
         // Before anything is read, so that a program that is run in the meantime is noticed.
-        self.arm(&[(None, Vec::new())])?;
+        self.arm(&[NOWHERE])?;
         self.process = match Process::open(self.pid) {
             // The program is in the middle of being started.
             Err(ProcessError::NoMemory { .. }) => return self.soon(),
             process => process?,
         };
+        self.program = Program::of(&self.process);
         self.look()
     }
 
@@ -362,18 +369,9 @@ impl Watch {
 
     fn found(&mut self, rendezvous: Rendezvous) -> Result<(), WatchError> {
         let Ok(heads) = rendezvous.heads(&self.process) else { return self.soon() };
-        let sites = self.options.sites.iter().filter_map(|&site| {
-            let places = site.places(&self.process, &rendezvous, &heads);
-            (!places.is_empty()).then_some((Some(site), places))
-        });
-        let mut sites: Vec<_> = sites.collect();
-        if sites.is_empty() {
-            let site = self.options.sites.first().copied().unwrap_or(Site::Function);
-            sites.push((Some(site), Vec::new()));
-        }
-        self.arm(&sites)?;
+        self.arm(&self.sites(&rendezvous, &heads))?;
         // What runs now may not be what was asked.
-        if Process::open(self.pid)?.startup() != self.process.startup() {
+        if self.program.is_another(&Process::open(self.pid)?) {
             return self.soon();
         }
         self.rendezvous = Some(rendezvous);
@@ -394,39 +392,6 @@ impl Watch {
             Err(ProcessError::Locate(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Has it noticed when the target gets to one of some places, or, if they are none, that it runs
-    /// another program; by the best of the means that have not been refused, and at the first of
-    /// the sites for which that is granted.
-    fn arm(&mut self, sites: &[(Option<Site>, Vec<Place>)]) -> Result<(), WatchError> {
-        // What is set anew is not mute.
-        self.is_mute = false;
-        for &means in &self.options.means {
-            if self.refused.iter().any(|it| it.means == means) {
-                continue;
-            }
-            let mut refused = None;
-            for (site, places) in sites {
-                let is_nowhere = site.is_some() && places.is_empty() && means != Means::Polling;
-                let armed = match is_nowhere {
-                    true => {
-                        Err(io::Error::new(io::ErrorKind::NotFound, "its loader has none of them"))
-                    }
-                    false => self.alarm.watch(means, places),
-                };
-                match armed {
-                    Ok(()) => {
-                        self.means = means;
-                        self.site = site.filter(|_| means != Means::Polling);
-                        return self.at_rest();
-                    }
-                    Err(reason) => refused = Some(Refused { means, reason }),
-                }
-            }
-            self.refused.extend(refused);
-        }
-        Err(WatchError::Means { refused: std::mem::take(&mut self.refused) })
     }
 
     /// Has nothing noticed for a while, which costs the target nothing.

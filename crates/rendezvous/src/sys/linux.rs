@@ -6,6 +6,7 @@ mod own;
 mod perf;
 mod process;
 mod ptrace;
+mod ptrace_arm;
 mod ptrace_attach;
 mod ptrace_keeper;
 mod ptrace_message;

@@ -17,6 +17,8 @@ mod oracle;
 mod own;
 /// Targets written byte by byte.
 mod paper;
+/// Notes of static probes, written byte by byte.
+mod probes;
 /// Other processes.
 #[cfg(target_os = "linux")]
 mod processes;

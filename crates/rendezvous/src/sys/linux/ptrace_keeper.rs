@@ -11,9 +11,7 @@ use libc::{c_int, pid_t};
 use super::ptrace::Breakpoint;
 use super::ptrace_message::{MOST_PLACES, Message, Spots};
 use super::ptrace_own::{Heard, SOCKET, WATCHER, hear, now, reaping, say, settle};
-use super::ptrace_registers::{
-    Passed, TRAP, errno, is_behind_trap, is_of_register, pass, set_registers,
-};
+use super::ptrace_registers::{Passed, errno, is_behind_trap, is_of_register, pass, set_registers};
 use super::ptrace_target::{Memory, has_ended, is_thread_of, is_trap_pending, request};
 
 /// A thread of the target.
@@ -21,13 +19,13 @@ use super::ptrace_target::{Memory, has_ended, is_thread_of, is_trap_pending, req
 pub(super) struct Thread {
     /// 0: none.
     pub(super) id: pid_t,
-    state: State,
+    pub(super) state: State,
     /// Which of the armings it has.
-    armed: u32,
+    pub(super) armed: u32,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     #[default]
     Runs,
     /// Stopped until the watcher lets it go on, or until this time; `true`: at an instruction that
@@ -86,16 +84,16 @@ pub(super) struct Keeper<'a> {
     /// Where threads are to stop.
     pub(super) spots: Spots,
     /// Which of the armings that is; 0: they are to stop nowhere.
-    arming: u32,
-    armings: u32,
+    pub(super) arming: u32,
+    pub(super) armings: u32,
     pub(super) memory: Memory,
     /// Whether the watcher knows that every thread is armed.
-    is_acknowledged: bool,
+    pub(super) is_acknowledged: bool,
     pub(super) is_leaving: bool,
     /// Whether the target runs another program than the watcher may have in mind.
-    is_another_program: bool,
+    pub(super) is_another_program: bool,
     /// Whether the watcher did not answer in time; until it does, no thread waits for it.
-    is_late: bool,
+    pub(super) is_late: bool,
     /// What the watcher still has to be told, once there is room for it; 0: nothing.
     unsaid: u64,
 }
@@ -247,7 +245,7 @@ impl Keeper<'_> {
         false
     }
 
-    fn owe(&mut self, kind: u64) {
+    pub(super) fn owe(&mut self, kind: u64) {
         if self.unsaid != Message::EXEC {
             self.unsaid = kind;
         }
@@ -277,84 +275,6 @@ impl Keeper<'_> {
         }
         if let Some(thread) = self.thread(id) {
             thread.state = State::Held(now() + PATIENCE, false);
-        }
-    }
-
-    fn stop_nowhere(&mut self) {
-        self.spots = Spots::default();
-        self.arming = 0;
-    }
-
-    /// Stops at other places.
-    fn arm(&mut self, spots: Spots) {
-        self.is_late = false;
-        self.restore_text();
-        self.stop_nowhere();
-        self.is_acknowledged = false;
-        let is_text = self.breakpoint == Breakpoint::Instruction;
-        if is_text && !self.memory.has_text_of(&spots) {
-            if !self.is_another_program {
-                self.refuse(libc::EIO);
-                self.leave();
-            }
-            // Of the program before; the watcher has been told of the new one.
-            return;
-        }
-        self.is_another_program = false;
-        self.armings += 1;
-        self.arming = self.armings;
-        self.spots = spots;
-        if is_text {
-            let is_set = self.has_every_thread() && self.write_traps();
-            let arming = self.arming;
-            self.known_mut().iter_mut().for_each(|it| it.armed = arming);
-            if !is_set {
-                self.refuse(libc::EIO);
-                self.leave();
-            }
-            return;
-        }
-        for at in 0..self.used {
-            let Some(thread) = self.known().get(at).copied() else { continue };
-            if thread.id == 0 || thread.armed == self.arming {
-                continue;
-            }
-            if matches!(thread.state, State::Held(..)) {
-                self.set(thread.id);
-            } else {
-                let _ = request(libc::PTRACE_INTERRUPT, thread.id, 0);
-            }
-        }
-    }
-
-    /// Arms a stopped thread.
-    fn set(&mut self, id: pid_t) {
-        let (arming, breakpoint) = (self.arming, self.breakpoint);
-        let addresses = self.spots.map(|it| it.address);
-        let Some(thread) = self.thread(id) else { return };
-        if thread.armed == arming || breakpoint == Breakpoint::Instruction {
-            thread.armed = arming;
-            return;
-        }
-        thread.armed = arming;
-        if let Err(error) = set_registers(id, &addresses) {
-            thread.armed = 0;
-            if error != libc::ESRCH && !self.is_leaving {
-                self.refuse(error);
-                self.leave();
-            }
-        }
-    }
-
-    /// Says, once, that every thread will stop at the places.
-    fn acknowledge(&mut self) {
-        let (arming, target) = (self.arming, self.target);
-        let is_armed = |it: &Thread| it.id == 0 || it.armed == arming || has_ended(target, it.id);
-        if !self.is_acknowledged && self.known().iter().all(is_armed) {
-            self.is_acknowledged = true;
-            if !say(Message::ARMED, 0) {
-                self.owe(Message::LATE);
-            }
         }
     }
 
@@ -448,18 +368,6 @@ impl Keeper<'_> {
         self.remove(id);
     }
 
-    fn restore_text(&mut self) {
-        if self.breakpoint == Breakpoint::Instruction {
-            self.memory.write_text_of(&self.spots);
-        }
-    }
-
-    /// Whether every breakpoint was written.
-    fn write_traps(&self) -> bool {
-        let mut spots = self.spots.iter().filter(|it| it.address != 0);
-        spots.all(|it| self.memory.write(it.address, TRAP))
-    }
-
     pub(super) fn refuse(&self, error: c_int) {
         say(Message::REFUSED, error as u64);
     }
@@ -472,7 +380,7 @@ impl Keeper<'_> {
         true
     }
 
-    fn thread(&mut self, id: pid_t) -> Option<&mut Thread> {
+    pub(super) fn thread(&mut self, id: pid_t) -> Option<&mut Thread> {
         self.known_mut().iter_mut().find(|it| it.id == id)
     }
 
