@@ -50,7 +50,7 @@ fn a_section_says_how_many_of_its_bytes_the_file_does_not_have() {
     let mut maker = Maker::new(true);
     // What has no offset is not in the file, and misses nothing there.
     let mut bss = Part::new(".bss", 0x4000, 0, WRITE, Vec::new());
-    bss.file_size = 0x200;
+    bss.file_size = 0x1_0000;
     maker.sections.push(bss);
     let missing = |maker: &Maker| {
         let bytes = maker.bytes();
