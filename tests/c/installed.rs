@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use reloader_tests::{Tool, tool};
 
+use crate::memory::valgrind;
 use crate::workshop::{good, prefix};
 
 fn examples() -> PathBuf {
@@ -20,13 +21,8 @@ fn workplace() -> tempfile::TempDir {
     directory
 }
 
-fn run(host: &Path, guest: &Path) -> Output {
-    Command::new(host)
-        .arg(guest)
-        .arg("2")
-        .env("LD_LIBRARY_PATH", prefix().join("lib"))
-        .output()
-        .unwrap()
+fn run(mut host: Command, guest: &Path) -> Output {
+    host.arg(guest).arg("2").env("LD_LIBRARY_PATH", prefix().join("lib")).output().unwrap()
 }
 
 fn ran(output: &Output) {
@@ -35,9 +31,9 @@ fn ran(output: &Output) {
     assert_eq!(text, "version 1, after 0 steps\nstep 1 of version 1\nstep 2 of version 1\n");
 }
 
-#[test]
-fn pkg_config_and_make_build_the_example() {
-    let (Some(_), Some(make)) = (tool("pkg-config"), tool("make")) else { return };
+/// The example, built by its Makefile.
+fn made() -> Option<tempfile::TempDir> {
+    let (Some(_), Some(make)) = (tool("pkg-config"), tool("make")) else { return None };
     let directory = workplace();
     let output = Command::new(make.0)
         .current_dir(directory.path())
@@ -46,7 +42,22 @@ fn pkg_config_and_make_build_the_example() {
         .unwrap();
     good(&output, "make");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    ran(&run(&directory.path().join("host"), &directory.path().join("libguest.so")));
+    Some(directory)
+}
+
+#[test]
+fn pkg_config_and_make_build_the_example() {
+    let Some(directory) = made() else { return };
+    ran(&run(Command::new(directory.path().join("host")), &directory.path().join("libguest.so")));
+}
+
+#[test]
+fn the_example_is_clean_under_valgrind() {
+    let (Some(directory), Some(mut valgrind)) = (made(), valgrind()) else { return };
+    valgrind.arg(directory.path().join("host"));
+    let output = run(valgrind, &directory.path().join("libguest.so"));
+    ran(&output);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -82,6 +93,6 @@ fn cmake_finds_the_package_and_builds_the_example() {
         .unwrap();
     good(&build, "cmake --build");
     let built = directory.path().join("build");
-    ran(&run(&built.join("host"), &built.join("libguest.so")));
-    ran(&run(&built.join("host-static"), &built.join("libguest.so")));
+    ran(&run(Command::new(built.join("host")), &built.join("libguest.so")));
+    ran(&run(Command::new(built.join("host-static")), &built.join("libguest.so")));
 }

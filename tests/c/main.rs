@@ -16,5 +16,6 @@ mod files;
 mod dependencies;
 mod memory;
 mod debugger;
+mod options;
 mod callers;
 mod rows;

@@ -78,6 +78,18 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_asks_the_clock_again_although_no_step_is_made() {
+        let mut looks = Looks::new();
+        looks.left = 0;
+        looks.last = Instant::now();
+        assert!(!looks.take(5));
+        looks.last -= PAUSE;
+        assert!(!looks.take(6), "the clock is not asked yet");
+        looks.hurry();
+        assert!(looks.take(6));
+    }
+
+    #[test]
     fn a_host_that_calls_all_the_time_seldom_looks() {
         let mut looks = Looks::new();
         let start = Instant::now();
