@@ -35,16 +35,20 @@ mod error;
 pub mod pdb;
 mod dwarf;
 pub mod elf;
+pub mod macho;
+mod cursor;
 mod companion;
 mod nearby;
 mod read;
 
 mod command;
 mod path;
+mod database;
 
 pub use command::{Expanded, Split, expand_response_files};
 pub use companion::{Companion, Companions, Opened};
 pub use contribution::{Claim, Contribution, Group, Owners};
+pub use database::{CompileCommand, Database, Gap, Wanting};
 pub use error::Error;
 pub use file::{Checksum, File, FileId, FileUse, Found};
 pub use model::{BuildInfo, Format, Identity, Linker};
