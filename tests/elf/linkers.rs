@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use elf_sections::{Image, Reason, Source, sys};
-use reloader_tests::went_through;
+use elf_sections::{Image, Reason, SegmentKind, Source, sys};
+use reloader_tests::{missing, went_through};
 
 use crate::loaded::{Loaded, Said};
 use crate::workshop::Workshop;
@@ -212,29 +212,75 @@ fn check(guest: &str, path: &Path) {
     is_protected_as_said(guest, &image, &module);
 }
 
+/// What the kernel says of this process's memory.
+fn maps() -> String {
+    std::fs::read_to_string("/proc/self/maps").unwrap()
+}
+
+/// Whether a byte of this process may be written to, by these maps.
+fn may_write(maps: &str, address: usize) -> bool {
+    maps.lines().any(|line| {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let hex = |digits| usize::from_str_radix(digits, 16).unwrap();
+        (hex(start)..hex(end)).contains(&address) && rest.starts_with("rw")
+    })
+}
+
 /// What the loader has made read-only is what is excluded for it, to the page; all variables are
 /// writable still.
 fn is_protected_as_said(guest: &str, image: &Image<'_>, module: &sys::Module) {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let may_write = |address: usize| {
-        maps.lines().any(|line| {
-            let (range, rest) = line.split_once(' ').unwrap();
-            let (start, end) = range.split_once('-').unwrap();
-            let hex = |digits| usize::from_str_radix(digits, 16).unwrap();
-            (hex(start)..hex(end)).contains(&address) && rest.starts_with("rw")
-        })
-    };
-    let writable = image.writable();
+    let (writable, maps) = (image.writable(), maps());
     for range in &writable.variables {
         for address in [range.start, range.end - 1] {
-            assert!(may_write(module.address(address)), "{guest}: {address:#x}");
+            assert!(may_write(&maps, module.address(address)), "{guest}: {address:#x}");
         }
     }
     if let Some(relro) = image.relro().filter(|relro| !relro.is_empty()) {
         for address in [relro.start, relro.end - 1] {
-            assert!(!may_write(module.address(address)), "{guest}: {address:#x}");
+            assert!(!may_write(&maps, module.address(address)), "{guest}: {address:#x}");
         }
     }
+}
+
+/// The loader rounds both ends down, and so protects less than the header says. What it leaves in
+/// that part is no variable for all that.
+#[test]
+fn where_the_protected_part_ends_within_a_page_only_whole_pages_are_protected() {
+    if !cfg!(target_pointer_width = "64") {
+        return missing("a 64-bit compiler is missing");
+    }
+    let workshop = Workshop::new();
+    let source = "static const char *const names[2000] = { [0 ... 1999] = \"name\" }; int own = 3;
+                  const char *value(void) { return names[own]; }";
+    let mut count = 0;
+    for linker in ["bfd", "gold", "lld", "mold"] {
+        let with = format!("-fuse-ld={linker}");
+        let command = ["gcc", "-shared", "-fPIC", "-Wl,-z,now", with.as_str()];
+        let Some(path) = workshop.compile("cut.so", source, &command) else { continue };
+        let mut bytes = std::fs::read(&path).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        let index = image.segments().iter().position(|it| it.kind == SegmentKind::GNU_RELRO);
+        let whole = image.segments()[index.unwrap()].range();
+        // `p_memsz` of the program header: the end is moved into the middle of a page.
+        let at = image.header().program_headers as usize + 56 * index.unwrap() + 40;
+        let end = ((whole.end - 1) & !0xfff) - 0x800;
+        bytes[at..at + 8].copy_from_slice(&(end - whole.start).to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        assert_eq!(image.relro_segment(), Some(whole.start..end), "{linker}");
+        assert_eq!(image.relro(), Some(whole.start & !0xfff..end & !0xfff), "{linker}");
+        let writable = image.writable();
+        assert!(!writable.contains(end - 1) && writable.exclusion_at(end - 1).is_some());
+        let loaded = Loaded::open(&path).unwrap();
+        is_protected_as_said(linker, &image, &loaded.module());
+        let rest = loaded.module().address(end & !0xfff);
+        assert!(may_write(&maps(), rest), "{linker}: {rest:#x}");
+        drop(loaded);
+        std::fs::remove_file(path).unwrap();
+        count += 1;
+    }
+    went_through(count, 4, "libraries");
 }
 
 #[test]
