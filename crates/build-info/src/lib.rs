@@ -35,8 +35,6 @@ mod error;
 pub mod pdb;
 mod dwarf;
 pub mod elf;
-pub mod macho;
-mod cursor;
 mod companion;
 mod nearby;
 mod read;
