@@ -228,10 +228,15 @@ fn round_trip(bytes: &[u8], planned: &PdbPathPlan) -> Vec<u8> {
     patched
 }
 
-/// Appended bytes are in no section's part of the file but that of one which is new or has grown.
+/// Appended bytes are in no section's part of the file but that of one which is new or has grown,
+/// and not in the headers; what was cut short still is.
 fn appended(plan: &Plan, before: &Image<'_>, after: &Image<'_>) {
+    let missing = |image: &Image<'_>| image.cut_short().map(|it| (it.index, it.missing()));
+    assert_eq!(missing(before), missing(after), "{}", plan.show());
     let Some(tail) = plan.tail() else { return };
     let appended = tail.offset..tail.offset + tail.new.len() as u64;
+    let headers = u64::from(before.header().size_of_headers);
+    assert!(appended.is_empty() || headers <= appended.start, "{}", plan.show());
     for (new, old) in after.nameless().zip(before.nameless()) {
         let file = new.file_range();
         assert!(
