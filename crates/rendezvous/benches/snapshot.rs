@@ -72,15 +72,25 @@ fn snapshots(criterion: &mut Criterion, count: usize, pid: u32) {
     });
     group.finish();
 
-    let bare = median(31, || read(pid, &places, black_box(&mut buffer)));
-    let one_by_one =
-        median(31, || places.iter().for_each(|&place| read(pid, &[place], &mut buffer)));
-    let ours = median(31, || drop(black_box(rendezvous.snapshot(&process))));
+    let mut other = vec![0_u8; bytes];
+    // In turns, so that whatever else the machine does is done to all.
+    let [bare, one_by_one, again, first] = medians(
+        301,
+        [
+            &mut || read(pid, &places, black_box(&mut buffer)),
+            &mut || places.iter().for_each(|&place| read(pid, &[place], black_box(&mut other))),
+            &mut || drop(black_box(rendezvous.snapshot(&process))),
+            // A clone does not know where everything was the last time.
+            &mut || drop(black_box(rendezvous.clone().snapshot(&process))),
+        ],
+    );
     println!(
-        "{count}: verified snapshot {ours:?}; bare reads {bare:?} ({:.2}), one by one \
-         {one_by_one:?} ({:.2})",
-        ratio(ours, bare),
-        ratio(ours, one_by_one)
+        "{count}: verified snapshot {again:?}, the first {first:?}; bare reads {bare:?} ({:.2}, \
+         {:.2}), one by one {one_by_one:?} ({:.2}, {:.2})",
+        ratio(again, bare),
+        ratio(first, bare),
+        ratio(again, one_by_one),
+        ratio(first, one_by_one)
     );
 }
 
@@ -88,21 +98,27 @@ fn snapshots(criterion: &mut Criterion, count: usize, pid: u32) {
 fn debuggers(count: usize, pid: u32) {
     let own = std::env::current_exe().unwrap();
     let pid = pid.to_string();
-    let ours = fastest(15, || run(Command::new(&own).args(["--whole", &pid])));
+    let lldb = if has("lldb") { "lldb" } else { "lldb-19" };
+    if !has("gdb") || !has(lldb) {
+        return println!("skipped: there are not both gdb and lldb");
+    }
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-p", &pid, "-ex", "info sharedlibrary"]);
-    let mut lldb = Command::new(if has("lldb") { "lldb" } else { "lldb-19" });
+    let mut lldb = Command::new(lldb);
     lldb.args(["--no-lldbinit", "--batch", "-p", &pid, "-o", "image list", "-o", "detach"]);
-    println!("{count}: this program {ours:?}");
-    for command in [&mut gdb, &mut lldb] {
-        let name = command.get_program().to_owned();
-        if !has(&name) {
-            println!("skipped: there is no {name:?}");
-            continue;
-        }
-        let time = fastest(3, || run(command));
-        println!("{count}: {name:?} {time:?}, {:.0} times as long", ratio(time, ours));
-    }
+    let [ours, gdb, lldb] = medians(
+        7,
+        [
+            &mut || run(Command::new(&own).args(["--whole", &pid])),
+            &mut || run(&mut gdb),
+            &mut || run(&mut lldb),
+        ],
+    );
+    println!(
+        "{count}: this program {ours:?}; gdb {gdb:?}, {:.0} times as long; lldb {lldb:?}, {:.0} times",
+        ratio(gdb, ours),
+        ratio(lldb, ours)
+    );
 }
 
 fn whole(pid: u32) {
@@ -171,25 +187,20 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn median(times: usize, work: impl FnMut()) -> Duration {
-    sorted(times, work)[times / 2]
-}
-
-/// Of whole processes: what else the machine does only ever makes them slower.
-fn fastest(times: usize, work: impl FnMut()) -> Duration {
-    sorted(times, work)[0]
-}
-
-fn sorted(times: usize, mut work: impl FnMut()) -> Vec<Duration> {
-    let mut measured: Vec<Duration> = (0..times)
-        .map(|_| {
+/// The median of each, done in turns.
+fn medians<const N: usize>(times: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
+    let mut measured = [const { Vec::new() }; N];
+    for _ in 0..times {
+        for (work, measured) in works.iter_mut().zip(&mut measured) {
             let start = Instant::now();
             work();
-            start.elapsed()
-        })
-        .collect();
-    measured.sort();
-    measured
+            measured.push(start.elapsed());
+        }
+    }
+    measured.map(|mut measured| {
+        measured.sort();
+        measured[times / 2]
+    })
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {

@@ -1,12 +1,15 @@
 //! What being watched costs a process that loads 1,000 libraries: unwatched, by each of the means,
 //! and under debuggers. The process measures itself, from its first `dlopen` to its last.
+//!
+//! `PROBED_LOADER=PATH` names a loader that has static probes, and its C library beside it: then the
+//! same is measured with that loader, at its function and at its probes.
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rendezvous::{Event, Means, Watch, WatchOptions};
+use rendezvous::{Event, Means, Site, Watch, WatchOptions};
 
 fn main() {
     let directory = tempfile::tempdir().unwrap();
@@ -20,10 +23,21 @@ fn main() {
         let copy = directory.join(format!("lib{number:04}.so"));
         std::fs::copy(directory.join("library"), copy).unwrap();
     }
-    // Once for the page cache.
-    unwatched(directory);
-    let bare = median(|| unwatched(directory));
-    println!("{:<16} {bare:>10.1?}", "unwatched");
+    let bare = by_every_means(directory, &[Site::Function]);
+    debuggers(directory, bare);
+    let Some(loader) = std::env::var_os("PROBED_LOADER") else { return };
+    let loader = Path::new(&loader);
+    let flag = |flag: &str, path: &Path| format!("-Wl,{flag}={}", path.display());
+    let beside = flag("-rpath", loader.parent().unwrap());
+    let loader = flag("--dynamic-linker", loader);
+    if make(directory, "target", TARGET, &["-ldl", &loader, &beside]) {
+        by_every_means(directory, &[Site::Function, Site::Probes]);
+    }
+}
+
+/// In turns, so that whatever else the machine does is done to all.
+fn by_every_means(directory: &Path, sites: &[Site]) -> Duration {
+    let mut ways = vec![None];
     for means in Means::ALL {
         let refused = Watch::with(
             std::process::id(),
@@ -33,12 +47,41 @@ fn main() {
         if !means.is_exact()
             && let Err(error) = refused
         {
-            println!("{means:<16} skipped: {error}");
+            println!("{means:<25} skipped: {error}");
             continue;
         }
-        let watched = median(|| watched(directory, means));
-        println!("{:<16} {watched:>10.1?}  {:.2} times", means.as_str(), ratio(watched, bare));
+        let sites = if means == Means::Polling { &sites[..1] } else { sites };
+        ways.extend(sites.iter().map(|&site| Some((means, site))));
     }
+    // Once for the page cache.
+    unwatched(directory);
+    let mut times = vec![Vec::new(); ways.len()];
+    for _ in 0..RUNS {
+        for (way, times) in ways.iter().zip(&mut times) {
+            times.push(match *way {
+                None => unwatched(directory),
+                Some((means, site)) => watched(directory, means, site),
+            });
+        }
+    }
+    let mut bare = Duration::ZERO;
+    for (way, times) in ways.into_iter().zip(&mut times) {
+        times.sort();
+        let time = times[RUNS / 2];
+        let name = match way {
+            None => {
+                bare = time;
+                "unwatched".to_owned()
+            }
+            Some((Means::Polling, _)) => Means::Polling.to_string(),
+            Some((means, site)) => format!("{means} at {site}"),
+        };
+        println!("{name:<25} {time:>10.1?}  {:.2} times", ratio(time, bare));
+    }
+    bare
+}
+
+fn debuggers(directory: &Path, bare: Duration) {
     for (name, arguments) in [
         (
             "gdb",
@@ -48,8 +91,8 @@ fn main() {
         ("lldb", &["--no-lldbinit", "--batch", "-o", "run", "--"]),
     ] {
         match debugged(directory, name, arguments) {
-            Some(time) => println!("{name:<16} {time:>10.1?}  {:.1} times", ratio(time, bare)),
-            None => println!("{name:<16} skipped: it does not run"),
+            Some(time) => println!("{name:<25} {time:>10.1?}  {:.1} times", ratio(time, bare)),
+            None => println!("{name:<25} skipped: it does not run"),
         }
     }
 }
@@ -59,9 +102,9 @@ fn unwatched(directory: &Path) -> Duration {
     time_of(child, input)
 }
 
-fn watched(directory: &Path, means: Means) -> Duration {
+fn watched(directory: &Path, means: Means, site: Site) -> Duration {
     let (child, input) = start(directory);
-    let options = WatchOptions { means: vec![means], ..WatchOptions::default() };
+    let options = WatchOptions { means: vec![means], sites: vec![site], ..WatchOptions::default() };
     let watch = Watch::with(child.id(), &options).unwrap();
     let counting = std::thread::spawn(move || {
         watch.filter(|event| matches!(event.as_ref().unwrap(), Event::Added(_))).count()
@@ -122,18 +165,12 @@ fn make(directory: &Path, name: &str, source: &str, flags: &[&str]) -> bool {
     compiler.status().is_ok_and(|status| status.success())
 }
 
-fn median(mut measure: impl FnMut() -> Duration) -> Duration {
-    let mut times: Vec<Duration> = (0..RUNS).map(|_| measure()).collect();
-    times.sort();
-    times[RUNS / 2]
-}
-
 fn ratio(one: Duration, other: Duration) -> f64 {
     one.as_secs_f64() / other.as_secs_f64()
 }
 
 const COUNT: usize = 1000;
-const RUNS: usize = 7;
+const RUNS: usize = 9;
 
 const SHARED: [&str; 3] = ["-shared", "-fPIC", "-nostdlib"];
 const LIBRARY: &str = "int f(int x) { static int sum; return sum += x; }\n";
