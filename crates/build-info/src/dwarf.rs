@@ -25,13 +25,12 @@ mod units;
 mod lines_alone;
 mod origins;
 mod split;
+pub(crate) mod names;
 
 pub(crate) use claims::{Claimed, Place, settle};
+pub(crate) use files::Files;
 pub(crate) use inflate::Packing;
-pub(crate) use macros::Macros;
 pub(crate) use producer::Options;
-pub(crate) use ranges::Ranges;
 pub(crate) use section::Section;
 pub(crate) use split::{Parts, Skeleton};
-pub(crate) use strings::Strings;
 pub(crate) use units::{Dwarf, Reading};

@@ -1,7 +1,6 @@
 //! ELF images: what DWARF says, and what the image says without it.
 
 mod image;
-mod sections;
 mod separate;
 mod split;
 mod symbols;
@@ -10,7 +9,7 @@ mod trace;
 use object::elf;
 
 use crate::companion::{Alone, Companions};
-use crate::dwarf::{Place, Reading, settle};
+use crate::dwarf::{Files, Place, Reading, names, settle};
 use crate::{BuildInfo, Error, Flag, Format, Identity, Questions, ReadAt};
 use image::Image;
 
@@ -106,25 +105,27 @@ fn describe(
     let length = image.source.length().unwrap_or(0);
     let supplement = separate::supplement(image, companions, &mut info.remarks);
     let supplement = supplement.as_deref().map(Image::read).transpose()?;
-    let mut dwarf = sections::WHOLE.of(image, length)?;
+    let mut dwarf = names::WHOLE.of(|name| image.section(name), image.endian, length)?;
     if let Some(supplement) = &supplement {
         dwarf.strings.supplement = Some(supplement.section(".debug_str")?);
     }
+    let mut files = Files::new(length);
     // What is not asked for need not be unpacked.
     if dwarf.info.is_packed() && questions == Questions::FILES {
         let (target, remarks) = (image.target(), info.remarks.len());
-        let mut reading = Reading::new(&mut dwarf, info, questions, target, length);
+        let mut reading = Reading::new(&mut dwarf, info, questions, target, &mut files);
         if reading.units_of_lines().unwrap_or(false) {
-            (info.files, info.checksums) = reading.files.finish();
+            (info.files, info.checksums) = files.finish();
             return Ok(());
         }
+        files = Files::new(length);
         info.units.clear();
         info.remarks.truncate(remarks);
     }
-    let mut reading = Reading::new(&mut dwarf, info, questions, image.target(), length);
+    let mut reading = Reading::new(&mut dwarf, info, questions, image.target(), &mut files);
     reading.units()?;
     split::complete(image, companions, &mut reading);
-    let (files, claims) = (reading.files, reading.claims);
+    let claims = reading.claims;
     (info.files, info.checksums) = files.finish();
     if questions.contributions {
         settle(info, claims, code(image));

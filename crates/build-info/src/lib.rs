@@ -35,6 +35,8 @@ mod error;
 pub mod pdb;
 mod dwarf;
 pub mod elf;
+pub mod macho;
+mod cursor;
 mod companion;
 mod nearby;
 mod read;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::companion::{Alone, Companions};
-use crate::{BuildInfo, Error, Identity, Nearby, Questions, ReadAt, elf, pdb};
+use crate::{BuildInfo, Error, Identity, Nearby, Questions, ReadAt, elf, macho, pdb};
 
 /// What a file says of how it was built, whatever its format: that is told by its contents.
 ///
@@ -30,6 +30,7 @@ pub fn read_with(
 ) -> Result<BuildInfo, Error> {
     match Kind::of(&source)? {
         Kind::Elf => elf::read_with(source, questions, companions),
+        Kind::MachO => macho::read_with(source, questions, companions),
         Kind::Pdb => pdb::read(source, questions),
     }
 }
@@ -57,6 +58,7 @@ pub fn open(path: impl AsRef<Path>, questions: &Questions) -> Result<BuildInfo, 
 pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Error> {
     match Kind::of(&source)? {
         Kind::Elf => elf::identity(source),
+        Kind::MachO => macho::identity(source),
         Kind::Pdb => pdb::identity(source).map(Some),
     }
 }
@@ -64,6 +66,7 @@ pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Err
 /// The formats that are read.
 enum Kind {
     Elf,
+    MachO,
     Pdb,
 }
 
@@ -78,6 +81,16 @@ impl Kind {
         found.truncate(count);
         if found.starts_with(b"\x7fELF") {
             return Ok(Self::Elf);
+        }
+        let is_macho = matches!(
+            *found,
+            [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..]
+                | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..]
+                // With few architectures: a class of Java has the same magic.
+                | [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, 0..43, ..]
+        );
+        if is_macho {
+            return Ok(Self::MachO);
         }
         // What is no PDB but called one is told apart there.
         if pdb::is_known(&found) {

@@ -47,6 +47,13 @@ impl Files {
         }
     }
 
+    /// What a further source of so many bytes says may be added too.
+    pub(crate) fn allow(&mut self, length: u64) {
+        let more = Self::new(length);
+        self.text_left = self.text_left.saturating_add(more.text_left);
+        self.uses_left = self.uses_left.saturating_add(more.uses_left);
+    }
+
     /// A directory, relative to another if it is not absolute.
     pub(crate) fn directory(
         &mut self,

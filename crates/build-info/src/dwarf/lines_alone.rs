@@ -33,7 +33,7 @@ impl Reading<'_, '_> {
                 None => None,
             };
             let mut uses = Vec::new();
-            let (files, known) = (&mut self.files, &mut self.known);
+            let (files, known) = (&mut *self.files, &mut self.known);
             if let Some(main) = main {
                 let _ = files.note(id, &mut uses, main, None, Provenance::Recorded);
             }

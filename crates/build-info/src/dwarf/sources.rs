@@ -35,7 +35,7 @@ impl Reading<'_, '_> {
         let place = Place::read(&mut dwarf.line, at, dwarf.endian)?;
         self.known.spend(&place)?;
         let tables = place.tables(&mut dwarf.line, dwarf.endian)?;
-        let (files, strings, known) = (&mut self.files, &mut dwarf.strings, &mut self.known);
+        let (files, strings, known) = (&mut *self.files, &mut dwarf.strings, &mut self.known);
         let mut adding = Adding { files, strings, known, unit: id, offsets, main };
         let numbers = adding.add(&tables, cwd, &mut unit.files)?;
         opened(dwarf, unit, root, offsets, &numbers, self.questions.commands)
@@ -65,7 +65,7 @@ impl Reading<'_, '_> {
         };
         // Offsets of names are into sections of the split file, which others do not share.
         let mut known = self.known.apart();
-        let (files, strings) = (&mut self.files, &mut split.strings);
+        let (files, strings) = (&mut *self.files, &mut split.strings);
         files.resume(id, &unit.files);
         let mut adding =
             Adding { files, strings, known: &mut known, unit: id, offsets, main: None };

@@ -36,7 +36,7 @@ pub(crate) struct Reading<'r, 'a> {
     pub(crate) info: &'r mut BuildInfo,
     pub(crate) questions: Questions,
     pub(crate) target: Option<&'static str>,
-    pub(crate) files: Files,
+    pub(crate) files: &'r mut Files,
     pub(crate) claims: Vec<Claimed>,
     abbreviations: Abbreviations,
     pub(crate) known: Known,
@@ -58,7 +58,7 @@ impl<'r, 'a> Reading<'r, 'a> {
         info: &'r mut BuildInfo,
         questions: Questions,
         target: Option<&'static str>,
-        length: u64,
+        files: &'r mut Files,
     ) -> Self {
         Self {
             abbreviations: Abbreviations::new(&dwarf.abbrev),
@@ -68,7 +68,7 @@ impl<'r, 'a> Reading<'r, 'a> {
             info,
             questions,
             target,
-            files: Files::new(length),
+            files,
             claims: Vec::new(),
             skeletons: Vec::new(),
             places: BTreeMap::new(),

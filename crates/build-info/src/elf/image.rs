@@ -2,10 +2,10 @@
 
 use gimli::{EndianSlice, Reader, RunTimeEndian};
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::ReadCacheOps;
 use object::read::elf::{CompressionHeader, FileHeader, SectionHeader};
 use object::{Endianness, ReadCache, ReadRef};
 
+use crate::cursor::Cursor;
 use crate::dwarf::{Packing, Section};
 use crate::{Error, ReadAt};
 
@@ -45,7 +45,7 @@ impl<'a> Image<'a> {
     pub(crate) fn read(source: &'a dyn ReadAt) -> Result<Self, Error> {
         match source.in_memory() {
             Some(bytes) => Self::read_class(source, bytes),
-            None => Self::read_class(source, &ReadCache::new(Cursor { source, at: 0 })),
+            None => Self::read_class(source, &ReadCache::new(Cursor::new(source))),
         }
     }
 
@@ -239,35 +239,4 @@ fn not_elf(source: &dyn ReadAt) -> Error {
     let count = source.read_at(&mut found, 0).unwrap_or(0);
     found.truncate(count);
     Error::WrongFormat { expected: "ELF", found }
-}
-
-/// A place in a source that reading goes on from.
-struct Cursor<'a> {
-    source: &'a dyn ReadAt,
-    at: u64,
-}
-
-impl ReadCacheOps for Cursor<'_> {
-    fn len(&mut self) -> Result<u64, ()> {
-        self.source.length().map_err(drop)
-    }
-
-    fn seek(&mut self, to: u64) -> Result<u64, ()> {
-        self.at = to;
-        Ok(to)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
-        let count = self.source.read_at(buffer, self.at).map_err(drop)?;
-        self.at = self.at.saturating_add(count as u64);
-        Ok(count)
-    }
-
-    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), ()> {
-        while !buffer.is_empty() {
-            let count = self.read(buffer)?;
-            buffer = buffer.get_mut(count..).filter(|_| count > 0).ok_or(())?;
-        }
-        Ok(())
-    }
 }

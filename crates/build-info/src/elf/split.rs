@@ -1,9 +1,8 @@
 //! Split units: `.dwo` files beside the objects, and packages of them (`.dwp`).
 
 use super::image::Image;
-use super::sections;
 use crate::companion::{Companion, Companions};
-use crate::dwarf::{Dwarf, Parts, Reading, Section, Skeleton};
+use crate::dwarf::{Dwarf, Parts, Reading, Section, Skeleton, names};
 use crate::{Error, ReadAt};
 
 /// Completes the units whose tree is in another file, as far as those are found.
@@ -63,7 +62,7 @@ fn alone(
             continue;
         }
         let length = split.source.length().unwrap_or(0);
-        let mut dwarf = sections::SPLIT.of(&split, length)?;
+        let mut dwarf = names::SPLIT.of(|name| split.section(name), split.endian, length)?;
         if reading.complete(skeleton, &mut dwarf, Parts::default())? {
             return Ok(true);
         }
@@ -81,7 +80,8 @@ struct Package<'a> {
 impl<'a> Package<'a> {
     fn read(source: &'a dyn ReadAt) -> Result<Self, Error> {
         let image = Image::read(source)?;
-        let dwarf = sections::SPLIT.of(&image, source.length().unwrap_or(0))?;
+        let length = source.length().unwrap_or(0);
+        let dwarf = names::SPLIT.of(|name| image.section(name), image.endian, length)?;
         Ok(Self { dwarf, index: image.section(".debug_cu_index")? })
     }
 
