@@ -24,7 +24,7 @@ mod plans;
 mod processors;
 /// Images of other processes, and what has become of their files.
 mod processes;
-/// The words that the crates of three formats share.
+/// The words that the crates of three formats share, and what they promise of their sources.
 mod words;
 /// Running tools on scratch files.
 mod workshop;

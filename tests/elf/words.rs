@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// The README's table has each word that a crate excludes by, in the column of its format, and no
 /// other.
@@ -59,4 +60,34 @@ fn one_table_has_the_reasons_of_all_three_formats() {
     for (number, words) in [(1, &elf[..]), (2, &macho), (3, &pe)] {
         assert_eq!(column(number), words.iter().copied().collect(), "column {number}");
     }
+}
+
+/// Both crates deny `unsafe` as a whole. It is allowed again below `sys`, and in what the macro for
+/// guests becomes in theirs.
+#[test]
+fn unsafe_code_is_allowed_in_sys_alone() {
+    let mut allowed = 0;
+    for name in ["elf-sections", "macho-sections"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
+        let whole = std::fs::read_to_string(source.join("lib.rs")).unwrap();
+        assert!(whole.contains("#![deny(unsafe_code)]"), "{name}");
+        let mut directories = vec![source.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let inside = path.strip_prefix(&source).unwrap();
+                let may = inside.starts_with("sys") || inside == Path::new("guest.rs");
+                let does =
+                    text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
+                assert!(may || !does, "{}", path.display());
+                allowed += usize::from(does);
+            }
+        }
+    }
+    assert!(allowed >= 4, "{allowed}");
 }

@@ -50,6 +50,52 @@ fn what_only_starts_like_a_name_of_the_start_files_is_a_variable() {
     }
 }
 
+/// By their names, where nothing else tells: none is protected, none is relocated.
+#[test]
+fn writable_sections_that_are_not_the_programs_own_are_known_by_name() {
+    let workshop = Workshop::new();
+    let reasons = [
+        (".tm_clone_table", Some(Reason::TransactionalMemoryTable)),
+        (".jcr", Some(Reason::Initializers)),
+        (".ctors.65000", Some(Reason::Initializers)),
+        (".dtors", Some(Reason::Initializers)),
+        (".gcc_except_table", Some(Reason::UnwindTable)),
+        (".data.rel.ro.own", Some(Reason::ReadOnlyAfterRelocation)),
+        (".toc", Some(Reason::Got)),
+        (".state", None),
+        (".jcrown", None),
+        (".tm_clone_tables", None),
+        (".data.relown", None),
+        (".gotown", None),
+    ];
+    let mut source = String::new();
+    for (number, (name, _)) in reasons.iter().enumerate() {
+        source += &format!(
+            "__asm__(\".pushsection {name},\\\"aw\\\"\\n.globl v{number}\\nv{number}: .quad 7\\n.popsection\");"
+        );
+    }
+    let mut count = 0;
+    for linker in ["bfd", "gold", "lld", "mold"] {
+        let flag = format!("-fuse-ld={linker}");
+        let command = ["gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,-z,norelro", flag.as_str()];
+        let name = format!("named-{linker}.so");
+        let Some(path) = workshop.compile(&name, &source, &command) else { continue };
+        let bytes = std::fs::read(path).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        let (index, writable) = (image.symbol_index(), image.writable());
+        for (number, (name, reason)) in reasons.iter().enumerate() {
+            let value = index.named(format!("v{number}").as_bytes()).next().unwrap();
+            let section = image.section_at(value.address).unwrap();
+            let seen = format!("{linker} {name} in {}", section.name.escape_ascii());
+            assert_eq!(image.exclusion_of(section), *reason, "{seen}");
+            assert_eq!(writable.exclusion_at(value.address), *reason, "{seen}");
+            assert_eq!(writable.contains(value.address), reason.is_none(), "{seen}");
+            count += 1;
+        }
+    }
+    went_through(count, 4 * reasons.len(), "sections");
+}
+
 /// Only this processor's loader has relocations of less than a word in what is built here.
 #[cfg(target_arch = "x86_64")]
 #[test]
