@@ -98,3 +98,12 @@ fn the_build_that_waited_for_a_failed_unload_is_loaded_after_all() {
     let script = script.and("touch").and("mode:5").update(1).and("mode:0").update(1).and("until:4");
     assert_eq!(script.updates(&host("")), ["1 1 0", "2 2 0", "-2 1 3", "1 1 0"]);
 }
+
+#[test]
+fn what_is_gone_back_to_runs_before_a_new_build_does() {
+    let script = Script::new(&basic()).and("mode:0").update(1).and("touch").update(1);
+    // The new build is there when the running one fails.
+    let script = script.and("touch").and("mode:3").and("quick").and("mode:0").update(2);
+    let wanted = ["1 1 0", "2 2 0", "-1 1 1", "1 1 0", "3 3 0"];
+    assert_eq!(script.and("close").updates(&host("")), wanted);
+}

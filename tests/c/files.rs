@@ -39,8 +39,10 @@ fn copies_lie_where_the_host_says_and_go_with_the_plugin() {
         fs::create_dir(&place).unwrap();
         reloader_tests::write(&script.library(), &counter(100).bytes());
         let script = script.and("open").and(&format!("temporary:{}{slash}", place.display()));
-        let script = script.update(1).put(&counter(200)).update(1).and("close");
-        assert_eq!(script.updates(&host("")), ["101 1 0", "202 2 0"]);
+        let script = script.update(1).put(&counter(200)).update(1).and("internals").and("close");
+        let told = format!("internals ./libguest.so [{}{slash}]", place.display());
+        let wanted = ["open 1", "update 101 1 0", "update 202 2 0", &told, "close 1 0"];
+        assert_eq!(script.run(&host("")), wanted);
         assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
         assert_eq!(fs::read_dir(script.temporary()).unwrap().count(), 0);
         let names: Vec<_> = fs::read_dir(script.directory()).unwrap().flatten().collect();

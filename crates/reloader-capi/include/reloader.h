@@ -72,7 +72,8 @@ extern "C" {
 /* What is shared with the guest: 32 bytes, defined by cr.h. */
 struct cr_plugin;
 
-/* A plugin: a library that is reloaded. Ends with reloader_close. */
+/* A plugin: a library that is reloaded. Ends with reloader_close; nothing may be asked of it afterwards, as of a closed
+ * FILE. */
 typedef struct reloader reloader;
 
 /* The state of one version as a value. Ends with reloader_free_snapshot. */
