@@ -62,6 +62,8 @@ fn writable_sections_that_are_not_the_programs_own_are_known_by_name() {
         (".gcc_except_table", Some(Reason::UnwindTable)),
         (".data.rel.ro.own", Some(Reason::ReadOnlyAfterRelocation)),
         (".toc", Some(Reason::Got)),
+        (".got", Some(Reason::Got)),
+        (".got.plt", Some(Reason::Got)),
         (".state", None),
         (".jcrown", None),
         (".tm_clone_tables", None),

@@ -72,6 +72,39 @@ fn what_an_image_says_of_itself_is_read() {
     }
 }
 
+/// By its flag, or by the names of the segments that had none before there was the flag.
+#[test]
+fn a_segment_that_the_loader_takes_back_holds_no_variables() {
+    let bytes = made(LITTLE_64);
+    let old = b"__DATA_CONST\0\0\0\0";
+    let names: Vec<usize> =
+        (0..bytes.len() - 16).filter(|&at| bytes[at..at + 16] == *old).collect();
+    // The segment's command has its flags 60 bytes behind its name.
+    for (name, flags, is_taken_back) in [
+        (&b"__DATA_CONST"[..], 0_u32, true),
+        (b"__AUTH", 0, true),
+        (b"__AUTH_CONST", 0, true),
+        (b"__OTHER", 0, false),
+        (b"__OTHER", 0x10, true),
+    ] {
+        let mut bytes = bytes.clone();
+        for &at in &names {
+            bytes[at..at + 16].fill(0);
+            bytes[at..at + name.len()].copy_from_slice(name);
+        }
+        bytes[names[0] + 60..names[0] + 64].copy_from_slice(&flags.to_le_bytes());
+        let image = Image::parse(&bytes).unwrap();
+        let segment = image.segments().iter().find(|it| it.name == name).unwrap();
+        assert_eq!(segment.flags.0, flags);
+        let writable = image.writable();
+        let whole = writable
+            .excluded
+            .iter()
+            .any(|it| it.range == segment.range() && it.reason == Reason::ReadOnlyAfterRelocation);
+        assert_eq!(whole, is_taken_back, "{} {flags:#x}", name.escape_ascii());
+    }
+}
+
 #[test]
 fn variables_are_what_is_left_of_the_writable_bytes() {
     let bytes = made(LITTLE_64);

@@ -120,6 +120,55 @@ fn what_another_tool_left_broken_is_mended() {
     assert_holds(&bytes, &made, &[SHA256, SHA1]);
 }
 
+/// A program without a bundle has its property list in a section, and the hash of it in slot 1.
+#[test]
+fn the_hash_of_a_property_list_is_renewed_unless_it_was_of_something_else() {
+    let directories = [SHA256, SHA1];
+    let made = library(LITTLE_64, Encoding::Opcodes, &directories);
+    let mut bytes = made.bytes.clone();
+    let name = bytes.windows(16).position(|it| it == b"__text\0\0\0\0\0\0\0\0\0\0").unwrap();
+    bytes[name..name + 12].copy_from_slice(b"__info_plist");
+    let signature = crate::maker::sign(&bytes[..made.signature.start], &directories);
+    bytes[made.signature.clone()].copy_from_slice(&signature);
+    let section = Image::parse(&bytes).unwrap();
+    let section = section.section("__TEXT", "__info_plist").unwrap();
+    let list = section.offset as usize..(section.offset + section.size) as usize;
+    for is_of_it in [true, false] {
+        let mut signed = bytes.clone();
+        let image = Image::parse(&bytes).unwrap();
+        for (directory, of) in
+            image.signature().unwrap().unwrap().directories.iter().zip(&directories)
+        {
+            let start = directory.offset as usize;
+            let hashes = u32::from_be_bytes(bytes[start + 16..start + 20].try_into().unwrap());
+            let mut hash = of.digest(&bytes[list.clone()]);
+            hash[0] ^= u8::from(!is_of_it);
+            let slot = start + hashes as usize - hash.len();
+            signed[slot..slot + hash.len()].copy_from_slice(&hash);
+        }
+        let image = Image::parse(&signed).unwrap();
+        assert_eq!(image.verify_signature().unwrap().unwrap().is_good(), is_of_it);
+        let at = list.start + 3;
+        let edits = edit(at as u64, &signed[at..at + 1], &[!signed[at]]);
+        let mut edited = signed.clone();
+        plan_edit_and_resign(&image, &edits).unwrap().plan.apply(&mut edited).unwrap();
+        let after = Image::parse(&edited).unwrap();
+        let verified = after.verify_signature().unwrap().unwrap();
+        assert!(verified.bad_pages.is_empty());
+        assert_eq!(verified.is_good(), is_of_it, "{verified:?}");
+        let before = image.signature().unwrap().unwrap();
+        let after = after.signature().unwrap().unwrap();
+        for ((before, after), of) in
+            before.directories.iter().zip(&after.directories).zip(&directories)
+        {
+            let renewed = of.digest(&edited[list.clone()]);
+            let wanted =
+                if is_of_it { renewed.as_slice() } else { before.special_hash(1).unwrap() };
+            assert_eq!(after.special_hash(1), Some(wanted));
+        }
+    }
+}
+
 #[test]
 fn a_real_identity_is_refused() {
     // A directory without the ad-hoc flag.
