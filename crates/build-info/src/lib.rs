@@ -40,15 +40,19 @@ mod cursor;
 mod companion;
 mod nearby;
 mod read;
-
 mod command;
 mod path;
 mod database;
+pub mod around;
+mod affected;
+mod diff;
 
+pub use affected::{Affected, Match, Recognised};
 pub use command::{Expanded, Split, expand_response_files};
 pub use companion::{Companion, Companions, Opened};
 pub use contribution::{Claim, Contribution, Group, Owners};
 pub use database::{CompileCommand, Database, Gap, Wanting};
+pub use diff::{Change, Changed, Diff};
 pub use error::Error;
 pub use file::{Checksum, File, FileId, FileUse, Found};
 pub use model::{BuildInfo, Format, Identity, Linker};

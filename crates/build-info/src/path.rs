@@ -11,5 +11,6 @@ mod spelling;
 pub use disk::{Disk, Entry, EntryKind, Stamp, System};
 pub use map::{MapError, PathMap};
 pub use resolve::Resolve;
+pub(crate) use resolve::style;
 pub(crate) use spelling::Spelled;
 pub use spelling::Style;

@@ -16,6 +16,8 @@ pub enum Provenance {
     CompileCommands,
     /// Ninja's manifest or its log of dependencies.
     Ninja,
+    /// What CMake wrote for make: `link.txt`.
+    Cmake,
     /// A dependency file of a compiler (`-MD`), or cargo's.
     Depfile,
     /// What cargo said while it built (`--message-format=json`).
@@ -36,6 +38,7 @@ impl Provenance {
             Self::Macros => "macros",
             Self::CompileCommands => "compile_commands",
             Self::Ninja => "ninja",
+            Self::Cmake => "cmake",
             Self::Depfile => "depfile",
             Self::CargoMessages => "cargo",
             Self::Compiler => "compiler",

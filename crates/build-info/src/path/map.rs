@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::spelling::{Spelled, Style};
+use super::spelling::Spelled;
 
 /// Where a directory is that was elsewhere, or on another machine, when the image was built.
 ///
@@ -23,13 +23,14 @@ impl PathMap {
     /// A map of what was `from`, and below it, to `to`. Of several that fit a path, the one with
     /// the longest `from` counts. `.` is where relative paths start that nobody knows the start of.
     pub fn new(from: &str, to: &str) -> Self {
-        let depth = Spelled::parse(from, guess(from)).collapsed().names.len();
+        let depth = Spelled::parse(from, Spelled::likely_style(from)).collapsed().names.len();
         Self { from: from.to_owned(), to: to.to_owned(), depth }
     }
 
     /// The path that a path is mapped to, if it is one of those that are.
     pub fn apply(&self, path: &str) -> Option<String> {
-        self.place(&Spelled::parse(path, guess(path))).map(|spelled| spelled.to_string())
+        self.place(&Spelled::parse(path, Spelled::likely_style(path)))
+            .map(|spelled| spelled.to_string())
     }
 
     /// How many names `from` has.
@@ -52,7 +53,7 @@ impl PathMap {
         if !start.iter().map(fold).eq(from.names.iter().map(fold)) || rest.first() == Some(&"..") {
             return None;
         }
-        let mut to = Spelled::parse(&self.to, guess(&self.to)).collapsed();
+        let mut to = Spelled::parse(&self.to, Spelled::likely_style(&self.to)).collapsed();
         to.names.extend(rest);
         Some(to)
     }
@@ -74,12 +75,3 @@ impl FromStr for PathMap {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{}\" is not FROM=TO", .0.escape_debug())]
 pub struct MapError(String);
-
-/// What a path that stands alone is most likely to be.
-fn guess(path: &str) -> Style {
-    if path.contains('\\') || path.as_bytes().get(1) == Some(&b':') {
-        Style::Windows
-    } else {
-        Style::Posix
-    }
-}

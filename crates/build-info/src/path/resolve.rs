@@ -87,6 +87,12 @@ impl Resolve {
         (placed.path, placed.found)
     }
 
+    /// What a path that starts from a directory is compared by.
+    pub(crate) fn key(&self, directory: &str, path: &str, format: Format) -> String {
+        let (path, _) = self.locate(directory, path, format);
+        Spelled::parse(&path, style(format)).key()
+    }
+
     /// Takes the first of the paths that leads to a file, or the first.
     pub(super) fn place(&self, candidates: &[Spelled<'_>]) -> Placed {
         let mut first = None;
@@ -149,7 +155,7 @@ impl Placed {
 }
 
 /// Whose rules the paths follow that could follow either's.
-pub(super) fn style(format: Format) -> Style {
+pub(crate) fn style(format: Format) -> Style {
     match format {
         Format::Pdb => Style::Windows,
         Format::Elf | Format::MachO => Style::Posix,

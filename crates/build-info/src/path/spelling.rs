@@ -66,6 +66,12 @@ pub(crate) enum Root<'a> {
 }
 
 impl<'a> Spelled<'a> {
+    /// What a path that stands alone is most likely to be.
+    pub(crate) fn likely_style(path: &str) -> Style {
+        let windows = path.contains('\\') || drive(path).is_some();
+        if windows && !path.starts_with('/') { Style::Windows } else { Style::Posix }
+    }
+
     /// Takes a path apart. What could follow either style's rules follows those of `style`.
     pub(crate) fn parse(path: &'a str, style: Style) -> Self {
         let windows = style == Style::Windows;

@@ -1,0 +1,115 @@
+//! Steps by what they made and by what they were made from.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::{Link, Step, Surroundings};
+use crate::{Format, Resolve};
+
+/// Steps by what they made and by what they were made from, paths in the spelling that they are
+/// compared by.
+pub(super) struct Index<'a> {
+    around: &'a Surroundings,
+    by_output: HashMap<String, Vec<usize>>,
+    by_source: HashMap<String, Vec<usize>>,
+    /// By the last name of the source: a depfile does not say where its paths start, and some
+    /// binaries do not say where their sources are.
+    by_name: HashMap<String, Vec<usize>>,
+    /// What went into the image, where that is known.
+    linked: Option<HashSet<String>>,
+    pub(super) link: Option<&'a Link>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(around: &'a Surroundings, resolve: &Resolve, format: Format) -> Self {
+        let mut index = Self {
+            around,
+            by_output: HashMap::new(),
+            by_source: HashMap::new(),
+            by_name: HashMap::new(),
+            linked: None,
+            link: None,
+        };
+        for (number, step) in around.steps.iter().enumerate() {
+            if let Some(source) = &step.source {
+                index.by_name.entry(last_name(source)).or_default().push(number);
+            }
+            let Some(directory) = &step.directory else { continue };
+            for output in &step.outputs {
+                let key = resolve.key(directory, output, format);
+                index.by_output.entry(key).or_default().push(number);
+            }
+            if let Some(source) = &step.source {
+                let key = resolve.key(directory, source, format);
+                index.by_source.entry(key).or_default().push(number);
+            }
+        }
+        if let Some(image) = &around.image {
+            index.follow_links(image, resolve, format);
+        }
+        index
+    }
+
+    pub(super) fn of_output(&self, key: &str) -> impl Iterator<Item = &'a Step> {
+        self.steps(self.by_output.get(key))
+    }
+
+    pub(super) fn of_source(&self, key: &str) -> impl Iterator<Item = &'a Step> {
+        self.steps(self.by_source.get(key))
+    }
+
+    pub(super) fn of_name(&self, source: &str) -> impl Iterator<Item = &'a Step> {
+        self.steps(self.by_name.get(&last_name(source)))
+    }
+
+    /// Whether something of a step went into the image; nothing where that is not known.
+    pub(super) fn is_linked(&self, outputs: &[String]) -> Option<bool> {
+        let linked = self.linked.as_ref()?;
+        Some(outputs.iter().any(|output| linked.contains(output)))
+    }
+
+    fn steps(&self, numbers: Option<&Vec<usize>>) -> impl Iterator<Item = &'a Step> {
+        let around = self.around;
+        let numbers = numbers.cloned().unwrap_or_default();
+        numbers.into_iter().filter_map(move |number| around.steps.get(number))
+    }
+
+    fn follow_links(&mut self, image: &str, resolve: &Resolve, format: Format) {
+        let links = &self.around.links;
+        let mut by_output = HashMap::<String, Vec<&'a Link>>::new();
+        for link in links {
+            for output in &link.outputs {
+                by_output
+                    .entry(resolve.key(&link.directory, output, format))
+                    .or_default()
+                    .push(link);
+            }
+        }
+        let image = resolve.key("", image, format);
+        self.link = by_output.get(&image).and_then(|links| links.first().copied());
+        if self.link.is_none() {
+            // It may have been moved since.
+            let moved = |link: &&Link| {
+                link.outputs.iter().any(|output| last_name(output) == last_name(&image))
+            };
+            let mut named = links.iter().filter(moved);
+            self.link = named.next().filter(|_| named.next().is_none());
+        }
+        let Some(link) = self.link else { return };
+        let mut linked = HashSet::new();
+        let mut rest = VecDeque::from([link]);
+        while let Some(link) = rest.pop_front() {
+            for input in &link.inputs {
+                let key = resolve.key(&link.directory, input, format);
+                if linked.insert(key.clone()) {
+                    rest.extend(by_output.get(&key).into_iter().flatten());
+                }
+            }
+        }
+        self.linked = Some(linked);
+    }
+}
+
+/// The last name of a path, as both systems would compare it.
+pub(super) fn last_name(path: &str) -> String {
+    path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase()
+}

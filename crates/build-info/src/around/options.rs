@@ -1,0 +1,190 @@
+//! What the arguments of a compiler say of what it reads and writes.
+
+use std::borrow::Cow;
+
+/// What a compiler is told to write, by `-o`, `/Fo` or the name of the source.
+pub(crate) fn output(arguments: &[String]) -> Option<String> {
+    let mut rest = arguments.iter().skip(1);
+    let mut found = None;
+    while let Some(argument) = rest.next() {
+        if argument == "-o" || argument == "--output" {
+            found = rest.next().cloned().or(found);
+        } else if let Some(path) = joined(argument) {
+            found = Some(path.to_owned());
+        }
+    }
+    found
+}
+
+/// A path in the same argument as its option. No compiler has an option that begins with `-o` and
+/// is another, but some linkers have.
+fn joined(argument: &str) -> Option<&str> {
+    let microsoft = argument.strip_prefix("/Fo").or_else(|| argument.strip_prefix("-Fo"));
+    let microsoft = microsoft.map(|path| path.trim_start_matches(':'));
+    let path = microsoft.or_else(|| argument.strip_prefix("--output="));
+    path.or_else(|| argument.strip_prefix("-o")).filter(|path| !path.is_empty())
+}
+
+/// Whether the arguments say to compile one thing, and not to link.
+pub(crate) fn compiles(arguments: &[String]) -> bool {
+    let rustc = arguments.first().is_some_and(|program| stem(program) == "rustc");
+    rustc || arguments.iter().skip(1).any(|argument| matches!(&**argument, "-c" | "/c" | "-S"))
+}
+
+/// The source among the arguments: the last that has the name of one, and is no option's value.
+pub(crate) fn source(arguments: &[String]) -> Option<&String> {
+    let mut found = None;
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        if takes_value(argument) {
+            rest.next();
+        } else if is_source(argument) && !argument.starts_with('-') {
+            found = Some(argument);
+        }
+    }
+    found
+}
+
+/// Whether the next argument belongs to an option.
+pub(crate) fn takes_value(option: &str) -> bool {
+    matches!(
+        option,
+        "-o" | "-I"
+            | "-D"
+            | "-U"
+            | "-isystem"
+            | "-iquote"
+            | "-idirafter"
+            | "-include"
+            | "-imacros"
+            | "-iprefix"
+            | "-iwithprefix"
+            | "-iwithprefixbefore"
+            | "-isysroot"
+            | "-imultilib"
+            | "-MF"
+            | "-MT"
+            | "-MQ"
+            | "-x"
+            | "-arch"
+            | "-target"
+            | "-Xclang"
+            | "-Xpreprocessor"
+            | "-Xassembler"
+            | "-Xlinker"
+            | "-include-pch"
+            | "--param"
+            | "-L"
+            | "-l"
+            | "-T"
+            | "-u"
+            | "-z"
+            | "-Xarch_host"
+            | "-Xarch_device"
+            | "-mllvm"
+            | "--sysroot"
+            | "-B"
+            | "-aux-info"
+            | "-dumpbase"
+            | "-dumpdir"
+            | "-wrapper"
+            | "-framework"
+            | "-F"
+            | "-iframework"
+    )
+}
+
+/// Whether a file's name is that of something to compile.
+pub(crate) fn is_source(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let Some((_, extension)) = name.rsplit_once('.') else { return false };
+    matches!(
+        &*extension.to_ascii_lowercase(),
+        "c" | "cc"
+            | "cp"
+            | "cpp"
+            | "cxx"
+            | "c++"
+            | "cppm"
+            | "ixx"
+            | "i"
+            | "ii"
+            | "m"
+            | "mm"
+            | "mi"
+            | "mii"
+            | "s"
+            | "sx"
+            | "asm"
+            | "rs"
+            | "f"
+            | "for"
+            | "ftn"
+            | "f77"
+            | "f90"
+            | "f95"
+            | "f03"
+            | "f08"
+            | "d"
+            | "ada"
+            | "adb"
+            | "go"
+            | "cu"
+            | "hip"
+            | "swift"
+            | "zig"
+            | "vala"
+    )
+}
+
+/// Whether a file's name is that of something to link.
+pub(crate) fn is_linked(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|it| matches!(&*it, "o" | "obj" | "a" | "lib" | "lo" | "rlib" | "res"))
+}
+
+/// What matters of the arguments when two commands are compared: in the order that they have, one
+/// option an argument, without what says where to write and of what to tell.
+pub(crate) fn essence(arguments: &[String]) -> Vec<Cow<'_, str>> {
+    let mut essence = Vec::new();
+    let mut rest = arguments.iter().skip(1).peekable();
+    while let Some(argument) = rest.next() {
+        let argument = argument.as_str();
+        match argument {
+            "-c" | "/c" | "-MD" | "-MMD" | "-MP" | "-MM" | "-M" | "-MG" => {}
+            "-o" | "-MF" | "-MT" | "-MQ" | "--output" => drop(rest.next()),
+            "-D" | "-U" | "-I" => {
+                let value = rest.next().map(String::as_str).unwrap_or_default();
+                essence.push(Cow::Owned(format!("{argument}{value}")));
+            }
+            _ if argument.starts_with("-M") || joined(argument).is_some() => {}
+            _ if is_source(argument) && !argument.starts_with('-') => {}
+            _ => essence.push(Cow::Borrowed(argument)),
+        }
+    }
+    essence
+}
+
+/// A program's name without directory and extension.
+pub(crate) fn stem(program: &str) -> &str {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    name.strip_suffix(".exe").or_else(|| name.strip_suffix(".EXE")).unwrap_or(name)
+}
+
+/// Of a shell's chain of commands (`cd x && cc … && :`) the one that compiles or links the most,
+/// and where it is run.
+pub(crate) fn of_chain(arguments: &[String]) -> Option<(Option<String>, Vec<String>)> {
+    if !arguments.iter().any(|argument| argument == "&&") {
+        return None;
+    }
+    let parts = || arguments.split(|argument| argument == "&&");
+    let directory = parts().find_map(|part| match part {
+        [cd, directory] if cd == "cd" => Some(directory.clone()),
+        _ => None,
+    });
+    let about = |part: &&[String]| {
+        (part.iter().filter(|it| is_source(it) || is_linked(it)).count(), part.len())
+    };
+    Some((directory, parts().max_by_key(about)?.to_vec()))
+}
