@@ -124,14 +124,14 @@ mod tests {
         let units = |address| -> Vec<u32> {
             info.owners(address).contributions.iter().map(|one| one.unit.0).collect()
         };
-        assert_eq!(units(0xf), []);
+        assert_eq!(units(0xf), [0_u32; 0]);
         assert_eq!(units(0x10), [0]);
         assert_eq!(units(0x17), [0]);
-        assert_eq!(units(0x18), []);
+        assert_eq!(units(0x18), [0_u32; 0]);
         assert_eq!(units(0x20), [1, 2]);
         assert_eq!(units(0x28), [2]);
         assert!(info.owners(0x28).owner().is_none());
         assert_eq!(units(0x40), [3]);
-        assert_eq!(units(u64::MAX), []);
+        assert_eq!(units(u64::MAX), [0_u32; 0]);
     }
 }

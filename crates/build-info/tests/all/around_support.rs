@@ -70,10 +70,10 @@ impl Disk for Pretended {
         self.asked.borrow_mut().push(format!("real {path}"));
         let mut path = path.to_owned();
         for (from, to) in &self.links {
-            if let Some(rest) = path.strip_prefix(from.as_str()) {
-                if rest.is_empty() || rest.starts_with(self.separator()) {
-                    path = format!("{to}{rest}");
-                }
+            if let Some(rest) = path.strip_prefix(from.as_str())
+                && (rest.is_empty() || rest.starts_with(self.separator()))
+            {
+                path = format!("{to}{rest}");
             }
         }
         let mut wanted: Vec<&str> = Vec::new();
