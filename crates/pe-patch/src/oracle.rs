@@ -241,6 +241,7 @@ fn appended(plan: &Plan, before: &Image<'_>, after: &Image<'_>) {
         let file = new.file_range();
         assert!(
             new.file_size != old.file_size
+                || file.is_empty()
                 || file.end <= appended.start
                 || appended.end <= file.start,
             "section {}: {}",
