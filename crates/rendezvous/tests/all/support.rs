@@ -23,6 +23,9 @@ impl Workshop {
     /// may lack it, or the libraries for what it is to make.
     pub fn compile(&self, name: &str, source: &str, command: &[&str]) -> Option<PathBuf> {
         let (tool, arguments) = command.split_first().unwrap();
+        // That of this program's own processor, where it is not the machine's.
+        let own = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let tool = if *tool == "cc" { &own } else { *tool };
         let input = self.path(&format!("{name}.c"));
         std::fs::write(&input, source).unwrap();
         let output = self.path(name);
