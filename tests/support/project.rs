@@ -190,6 +190,24 @@ impl Run {
         self.directory.join(&self.arguments[output + 1])
     }
 
+    /// The arguments without the compiler, as Clang records them: the values of some options are
+    /// arguments of their own. The name that the driver goes by, which it adds, is left out.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        for argument in &self.arguments[1..] {
+            let joined = ["-I", "-D", "-U"].iter().find_map(|option| {
+                let value = argument.strip_prefix(option).filter(|value| !value.is_empty())?;
+                Some([(*option).to_owned(), value.to_owned()])
+            });
+            match joined {
+                Some(pair) => options.extend(pair),
+                None if argument.starts_with("--driver-mode=") => {}
+                None => options.push(argument.clone()),
+            }
+        }
+        options
+    }
+
     /// Runs the compiler again, just so.
     pub fn repeat(&self) {
         let [compiler, arguments @ ..] = &*self.arguments else { panic!("{self:?}") };

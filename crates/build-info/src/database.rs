@@ -1,6 +1,6 @@
 //! The commands as other tools want them: a compilation database.
 
-use crate::{BuildInfo, Command, Fact, Kind, Provenance, Quoting, Resolve, Unit, UnitId};
+use crate::{BuildInfo, Command, Fact, Kind, Quoting, Resolve, Unit, UnitId};
 
 /// The commands of all units that were compiled, for a `compile_commands.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,6 +161,9 @@ fn completed(
     arguments.extend(options);
     arguments.extend(unit.definitions.iter().cloned());
     if is_msvc {
+        // Absent where compiling and linking were one step.
+        let compiles = arguments.iter().any(|one| matches!(one.as_str(), "-c" | "/c"));
+        arguments.extend((!compiles).then(|| "-c".to_owned()));
         arguments.extend(recorded(&unit.compiler_pdb).map(|path| format!("-Fd{path}")));
         arguments.extend(object.map(|path| format!("-Fo{path}")));
     } else {
@@ -177,14 +180,6 @@ impl Unit {
         let module = Some(&*self.module).filter(|module| !module.is_empty());
         let names = [recorded(&self.source), module, recorded(&self.object)];
         names.into_iter().flatten().next().unwrap_or("(without a name)")
-    }
-
-    /// Whether the list of its files may be a part only of what it was made from.
-    ///
-    /// So it is where any of them is from a line table alone, and where there are none.
-    pub fn has_partial_files(&self) -> bool {
-        self.files.is_empty()
-            || self.files.iter().any(|used| used.provenance == Provenance::LineTable)
     }
 }
 

@@ -33,7 +33,7 @@ impl Format {
         } else if start.starts_with(b"MZ") {
             Ok(Format::Pe)
         } else {
-            Err(Foreign::of(start))
+            Err(Foreign::among("ELF, Mach-O nor PE", start))
         }
     }
 
@@ -102,15 +102,18 @@ pub fn with_cure<E: Incomplete>(error: E) -> anyhow::Error {
 /// A file of another format, with what might help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
+    wanted: &'static str,
     found: Vec<u8>,
     is_blank: bool,
     hint: &'static str,
 }
 
 impl Foreign {
-    fn of(start: &[u8]) -> Foreign {
+    /// What a file is that is none of those wanted, by its first bytes.
+    pub fn among(wanted: &'static str, start: &[u8]) -> Foreign {
         let hint = KNOWN.iter().find(|(magic, _)| start.starts_with(magic));
         Foreign {
+            wanted,
             found: start.iter().copied().take(4).collect(),
             is_blank: start.iter().all(|&byte| byte == 0),
             hint: hint.map_or("", |(_, hint)| hint),
@@ -126,14 +129,15 @@ impl fmt::Display for Foreign {
             _ => {}
         }
         let found = self.found.escape_ascii();
-        write!(f, "neither ELF, Mach-O nor PE: starts with \"{found}\" at 0x0{}", self.hint)
+        write!(f, "neither {}: starts with \"{found}\" at 0x0{}", self.wanted, self.hint)
     }
 }
 
 impl std::error::Error for Foreign {}
 
 /// What people take for images, and what to do about it.
-const KNOWN: [(&[u8], &str); 11] = [
+const KNOWN: [(&[u8], &str); 12] = [
+    (b"Microsoft C/C++ MSF 7.00\r\n", ", a PDB: `reloader units` reads it"),
     (b"!<arch>\n", ", an archive of object files: take one out with `ar x`"),
     (b"!<thin>\n", ", a thin archive, which only names object files: give one of those"),
     (b"BC\xc0\xde", ", LLVM bitcode: link it, or compile without -flto"),

@@ -5,20 +5,29 @@
 
 #![forbid(unsafe_code)]
 
+mod affected;
+mod build_report;
+mod compile_commands;
 mod demo;
 mod destination;
 mod format;
+mod inquiry;
 mod legible;
 mod modules;
+mod owner;
 mod palette;
 mod patch;
+mod pdb_of;
 mod pdb_path;
+mod progress;
 mod record;
 mod report;
 mod run;
 mod sections;
 mod stop;
 mod sys;
+mod units;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -40,6 +49,11 @@ enum Command {
     Sections(sections::Sections),
     Patch(patch::Patch),
     Modules(modules::Modules),
+    Units(units::Units),
+    Affected(affected::Affected),
+    Owner(owner::Owner),
+    CompileCommands(compile_commands::CompileCommands),
+    BuildReport(build_report::BuildReport),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +64,11 @@ fn main() -> ExitCode {
         Command::Sections(sections) => sections.execute(),
         Command::Patch(patch) => patch.execute(),
         Command::Modules(modules) => modules.execute(),
+        Command::Units(units) => units.execute(),
+        Command::Affected(affected) => affected.execute(),
+        Command::Owner(owner) => owner.execute(),
+        Command::CompileCommands(commands) => commands.execute(),
+        Command::BuildReport(report) => report.execute(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

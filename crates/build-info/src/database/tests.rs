@@ -47,6 +47,18 @@ fn what_cl_leaves_out_of_a_command_is_put_back() {
 }
 
 #[test]
+fn a_command_that_linked_too_compiles_alone() {
+    let database = of(Unit {
+        source: fact("a.cpp"),
+        cwd: fact(r"D:\build"),
+        compiler: fact("cl.exe"),
+        command: line("-LD -O1", Quoting::Windows, false),
+        ..Unit::default()
+    });
+    assert_eq!(database.entries[0].arguments, ["cl.exe", "-LD", "-O1", "-c", "a.cpp"]);
+}
+
+#[test]
 fn a_whole_command_stays_as_it_is() {
     let raw = "/usr/bin/clang -c a\\ b.c -o out.o";
     let database = of(Unit {

@@ -1,0 +1,73 @@
+//! `reloader units`: which units an image was built of, compiled how, from which files.
+
+mod long;
+mod table;
+
+pub mod listing;
+
+use build_info::Questions;
+use clap::Args;
+
+pub use self::table::{Called, counted, toolchain};
+
+use self::listing::Listing;
+use crate::inquiry::Inquiry;
+use crate::palette::Palette;
+use crate::report::print;
+
+/// Show which units an image was built of, compiled how, from which files
+///
+/// The format is found by content: ELF with DWARF, Mach-O with a debug map or a dSYM, a PDB, or a
+/// PE image, which leads to its PDB. What the image does not record is taken from what lies around
+/// it, and it is said which is which.
+#[derive(Debug, Args)]
+#[command(after_long_help = JSON_HELP)]
+#[group(skip)]
+pub struct Units {
+    #[command(flatten)]
+    inquiry: Inquiry,
+
+    /// All that is known of each unit: command, compiler, directory, flags, files
+    #[arg(short, long, conflicts_with = "json")]
+    long: bool,
+
+    /// Report one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Units {
+    /// Shows the units; an error says why they cannot be found out.
+    pub fn execute(self) -> anyhow::Result<()> {
+        let answer = self.inquiry.answer(Questions::ALL)?;
+        if self.json {
+            print(&serde_json::to_string(&Listing::of(&answer.info))?)
+        } else {
+            let palette = Palette::of(&std::io::stdout());
+            print(table::of(&answer.name, &answer.info, self.long, &palette).trim_end())
+        }
+    }
+}
+
+const JSON_HELP: &str = "\
+In the table, a number of files with a + behind it is a lower bound: it is what a line table names,
+which leaves out headers that no code came from. A build.ninja or compile_commands.json beside the
+image, depfiles, or macro information (-g3) make it whole.
+
+With --json, one object. Absent facts are null. It has
+  format              pdb, elf or mach-o
+  units               each with module, object, source, cwd, compiler, command (as it is recorded),
+                      arguments (split by the rules of whoever recorded it), language, version (of
+                      the front end), files, size (bytes in the image), provenance; then kind,
+                      archive, target, back_end, producer, flags, definitions, compiler_pdb
+    files             each with path, checksum (kind, value), exists (null: not looked for),
+                      provenance
+    provenance        where object, source, cwd, compiler, command and files are from: recorded,
+                      macros, compile_commands, ninja, depfile, cargo, compiler, derived, or
+                      \"line table: lower bound\". For files it is who knows them all, or else
+                      the weakest
+    kind              source, runtime, resource, import, link-time-code, linker
+  linker              cwd, executable, pdb, command, arguments, producer, provenance
+  identity            the build-id, UUID, or GUID and age
+  groups              COFF groups, each with name, address, size, section, characteristics
+  remarks             what is missing or damaged";

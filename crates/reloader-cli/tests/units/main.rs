@@ -1,0 +1,17 @@
+//! `reloader units`, `affected`, `owner`, `compile-commands` and `build-report`.
+#![cfg(target_os = "linux")]
+
+/// A page in a headless browser.
+mod browser;
+#[path = "../sections/desk.rs"]
+mod desk;
+/// What is said of files that nothing can be said of.
+mod foreign;
+/// Windows images, which lead to their PDBs.
+mod pairs;
+/// The questions of the README, and their answers.
+mod questions;
+/// `reloader build-report`.
+mod report;
+/// What the subcommands say of a project whose truth is known.
+mod truth;
