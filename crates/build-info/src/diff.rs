@@ -72,41 +72,39 @@ impl BuildInfo {
     /// What is different in a newer build.
     ///
     /// A unit is the same if its object has the same path, or its source where no object is known;
-    /// of several with one path the first is the same as the first, and so on.
+    /// of several with one path the first is the same as the first, and so on. What is left is
+    /// matched by the last name alone, if there is only one of it in each.
     /// [Resolve](Self::resolve) both before.
     pub fn diff(&self, newer: &Self) -> Diff {
         let mut diff = Diff::default();
-        let mut before = BTreeMap::<String, VecDeque<u32>>::new();
-        for (number, unit) in (0..).zip(&self.units) {
-            before.entry(self.name_of(unit)).or_default().push_back(number);
-        }
+        let pairs = self.pairs(newer);
         let mut files_changed = BTreeSet::new();
-        for (number, unit) in (0..).zip(&newer.units) {
-            let after = UnitId(number);
-            let same = before.get_mut(&newer.name_of(unit)).and_then(VecDeque::pop_front);
-            let Some((old, id)) = same.and_then(|id| Some((self.units.get(id as usize)?, id)))
-            else {
-                diff.added.push(after);
-                continue;
-            };
-            let (ours, theirs) = (self.files_of(old), newer.files_of(unit));
+        for &(before, after) in &pairs {
+            let at = |id: UnitId| usize::try_from(id.0).unwrap_or(usize::MAX);
+            let units = (self.units.get(at(before)), newer.units.get(at(after)));
+            let (Some(old), Some(new)) = units else { continue };
+            let (ours, theirs) = (self.files_of(old), newer.files_of(new));
             let contents: Vec<&str> = theirs
                 .iter()
                 .filter(|(path, sum)| ours.get(*path).is_some_and(|old| *old != **sum))
                 .map(|(path, _)| *path)
                 .collect();
-            let mut what = changes(old, unit);
+            let mut what = changes(old, new);
             let keys_differ = !ours.keys().eq(theirs.keys());
             what.extend(keys_differ.then_some(Change::Files));
             what.extend((!contents.is_empty()).then_some(Change::Contents));
             what.sort_unstable();
             files_changed.extend(contents);
             if !what.is_empty() {
-                diff.changed.push(Changed { before: UnitId(id), after, what });
+                diff.changed.push(Changed { before, after, what });
             }
         }
-        diff.removed = before.into_values().flatten().map(UnitId).collect();
-        diff.removed.sort_unstable();
+        let (old, new): (BTreeSet<_>, BTreeSet<_>) = pairs.into_iter().unzip();
+        let numbers = |units: &[Unit]| (0..).map(UnitId).zip(units).map(|(id, _)| id).collect();
+        let all: [BTreeSet<UnitId>; 2] = [numbers(&self.units), numbers(&newer.units)];
+        let [ours, theirs] = all;
+        diff.removed = ours.difference(&old).copied().collect();
+        diff.added = theirs.difference(&new).copied().collect();
         diff.files_changed = files_changed.into_iter().map(str::to_owned).collect();
         let paths = |info: &Self| -> BTreeSet<String> {
             info.files.iter().map(|file| file.path.clone()).collect()
@@ -131,15 +129,42 @@ impl BuildInfo {
         units.chain(linker).collect()
     }
 
+    /// The units that both have, in the order of the newer.
+    fn pairs(&self, newer: &Self) -> Vec<(UnitId, UnitId)> {
+        let mut pairs = Vec::new();
+        let mut before = BTreeMap::<String, VecDeque<UnitId>>::new();
+        for (id, unit) in (0..).map(UnitId).zip(&self.units) {
+            before.entry(self.name_of(unit)).or_default().push_back(id);
+        }
+        let mut left = BTreeMap::<String, Vec<UnitId>>::new();
+        for (id, unit) in (0..).map(UnitId).zip(&newer.units) {
+            let name = newer.name_of(unit);
+            match before.get_mut(&name).and_then(VecDeque::pop_front) {
+                Some(same) => pairs.push((same, id)),
+                None => left.entry(last_name(&name).to_owned()).or_default().push(id),
+            }
+        }
+        let mut missing = BTreeMap::<&str, Vec<UnitId>>::new();
+        for (name, ids) in &before {
+            missing.entry(last_name(name)).or_default().extend(ids);
+        }
+        for (name, ids) in missing {
+            if let ([old], Some([new])) = (&*ids, left.get(name).map(|ids| &**ids)) {
+                pairs.push((*old, *new));
+            }
+        }
+        pairs.sort_by_key(|(_, new)| *new);
+        pairs
+    }
+
+    /// What a unit is known by: its object as it was named, or its source, and its archive.
     fn name_of(&self, unit: &Unit) -> String {
         let object = unit.object.as_ref().map(|object| &*object.value).filter(|it| !it.is_empty());
         let module = Some(&*unit.module).filter(|module| !module.is_empty());
         let source = unit.source.as_ref().map(|source| &*source.value);
         let path = object.or(module).or(source).unwrap_or_default();
-        let style = style(self.format);
-        let cwd = unit.cwd.as_ref().map_or("", |cwd| &*cwd.value);
-        let key = Spelled::parse_in(path, &Spelled::parse(cwd, style)).collapsed().key();
-        format!("{key}\n{}", unit.archive.as_deref().unwrap_or_default())
+        let key = Spelled::parse(path, style(self.format)).collapsed().key();
+        format!("{}\n{key}", unit.archive.as_deref().unwrap_or_default())
     }
 
     fn files_of(&self, unit: &Unit) -> BTreeMap<&str, Option<&Checksum>> {
@@ -176,6 +201,10 @@ fn same_linker(one: Option<&Linker>, other: Option<&Linker>) -> bool {
         && value(&one.cwd) == value(&other.cwd)
         && value(&one.executable) == value(&other.executable)
         && arguments(one) == arguments(other)
+}
+
+fn last_name(path: &str) -> &str {
+    path.rsplit(['/', '\\', '\n']).next().unwrap_or(path)
 }
 
 /// What only one and what only the other has.

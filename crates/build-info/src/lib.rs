@@ -46,8 +46,10 @@ mod database;
 pub mod around;
 mod affected;
 mod diff;
+mod cache;
 
 pub use affected::{Affected, Match, Recognised};
+pub use cache::{Cache, CacheKey};
 pub use command::{Expanded, Split, expand_response_files};
 pub use companion::{Companion, Companions, Opened};
 pub use contribution::{Claim, Contribution, Group, Owners};

@@ -2,5 +2,7 @@
 
 mod around;
 mod around_support;
+mod cache;
+mod changes;
 mod commands;
 mod paths;

@@ -1,0 +1,56 @@
+use super::*;
+use crate::{Checksum, File, Format, Found, Identity, Quoting, Unit};
+
+/// Something of everything that goes into an entry.
+fn sample() -> BuildInfo {
+    let mut info = BuildInfo::new(Format::Elf);
+    info.identity = Some(Identity::BuildId(vec![1, 2, 3]));
+    info.checksums = vec![Checksum::Md5([7; 16])];
+    for number in 0..PROVENANCES.len() as u32 {
+        let id = UnitId(number);
+        info.files.push(File {
+            path: format!("/s/{number}.c"),
+            spellings: vec![format!("{number}.c")],
+            found: Found::At(format!("/s/{number}.c").into()),
+            units: (0..=number)
+                .rev()
+                .map(|back| UnitId(number - back))
+                .skip(number as usize)
+                .collect(),
+        });
+        let file = FileId(number);
+        let checksum = (number % 2 == 0).then_some(0);
+        let provenance = PROVENANCES[number as usize];
+        info.units.push(Unit {
+            module: format!("{number}.o"),
+            command: Some(Fact::recorded(Command::Line {
+                raw: "cc -c".to_owned(),
+                quoting: Quoting::Posix,
+                with_compiler: true,
+                cut: false,
+            })),
+            definitions: vec!["-DX".to_owned()],
+            files: vec![FileUse { file, checksum, provenance }],
+            size: 7,
+            ..Unit::default()
+        });
+        let claim = [Claim::Sole, Claim::First, Claim::Loser][number as usize % 3];
+        info.contributions.push(Contribution {
+            address: u64::from(number) << 40 | 5,
+            size: number,
+            unit: id,
+            characteristics: 0x6000_0020,
+            section: 1,
+            claim,
+        });
+    }
+    info
+}
+
+#[test]
+fn a_change_of_the_layout_is_a_change_of_its_version() {
+    let bytes = bytes("name", &sample(), &Questions::ALL, &[]).unwrap();
+    let told = (VERSION, bytes.len(), crc32fast::hash(&bytes));
+    let known = (1, 1107, 1006174216);
+    assert_eq!(told, known, "the model or the layout has changed: count VERSION up, and note this");
+}
