@@ -149,6 +149,6 @@ fn each_difference_is_named() {
     assert_eq!(diff.toolchains_added, ["clang"]);
     assert_eq!(diff.toolchains_removed, ["ld"]);
     assert!(diff.linker);
-    let diff = differ(|build| build.units[0].files[0].checksum = Some(1));
+    let diff = differ(&|build| build.units[0].files[0].checksum = Some(1));
     assert_eq!(diff.files_changed, ["/s/a.c"]);
 }
