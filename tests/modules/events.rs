@@ -356,6 +356,57 @@ fn exec_is_followed_by_the_modules_of_the_new_program() {
 }
 
 #[test]
+fn a_thread_is_not_watched_and_its_process_is_named() {
+    let own = std::process::id();
+    let watched = std::thread::spawn(|| {
+        let link = fs::read_link("/proc/thread-self").unwrap();
+        let thread: u32 = link.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        (thread, rendezvous::watch(thread).unwrap_err().to_string())
+    });
+    let (thread, error) = watched.join().unwrap();
+    assert!(error.contains(&format!("{thread} is a thread of process {own}")), "{error}");
+}
+
+#[test]
+fn a_target_with_a_root_of_its_own_is_watched_by_every_means() {
+    let (Some(chroot), Some(program), Some(library)) =
+        (tool("chroot"), Work::program().make(), Work::library("a").make())
+    else {
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let inside = |path: &Path| root.path().join(path.strip_prefix("/").unwrap_or(path));
+    let needed = {
+        let target = Target::start(&program);
+        let files = target.mapped().into_iter().map(|(_, path)| path);
+        let libraries: Vec<_> =
+            files.filter(|path| path.is_absolute() && *path != program).collect();
+        // Where the program looks for its loader, and where the loader looks.
+        libraries.into_iter().chain([crate::kinds::loader(&program)]).collect::<Vec<_>>()
+    };
+    for file in needed {
+        fs::create_dir_all(inside(&file).parent().unwrap()).unwrap();
+        copy_closed(&fs::canonicalize(&file).unwrap(), &inside(&file));
+    }
+    copy_closed(&program, &root.path().join("target"));
+    copy_closed(&library, &root.path().join("liba.so"));
+    let command = || {
+        let mut command = Command::new(&chroot.0);
+        command.arg(root.path()).arg("/target");
+        command
+    };
+    if !command().stdin(std::process::Stdio::null()).status().unwrap().success() {
+        return missing("the right to give a process another root");
+    }
+    for means in Means::ALL {
+        let Some(mut watched) = Watched::by(means, Target::of(&mut command())) else { continue };
+        watched.sees("open /liba.so", "handle 0", &["+liba.so"]);
+        watched.sees("close 0", "closed 0", &["-liba.so"]);
+        watched.ends();
+    }
+}
+
+#[test]
 fn the_same_program_run_anew_at_the_same_addresses_is_noticed_by_looking_alone() {
     let (Some(setarch), Some(program)) = (tool("setarch"), Work::program().make()) else { return };
     let probe = Command::new(&setarch.0).args(["-R", "true"]).output().unwrap();

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::site::Site;
+use crate::mapping::Mapping;
 
 /// How a [`Watch`](crate::Watch) notices that the loader has been at work.
 ///
@@ -147,7 +148,6 @@ pub(crate) struct Place {
     pub(crate) address: u64,
     /// The bytes there.
     pub(crate) text: [u8; 8],
-    /// The path of the file that is mapped there, as the target knows it, and the place's offset
-    /// in the file.
-    pub(crate) file: Option<(Vec<u8>, u64)>,
+    /// What is mapped there.
+    pub(crate) mapping: Option<Mapping>,
 }

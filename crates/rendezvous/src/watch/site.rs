@@ -73,11 +73,7 @@ pub(super) fn place(process: &Process, address: u64) -> Place {
     let mut text = [0; 8];
     process.read_up_to(address, &mut text);
     let mapping = process.mappings().ok().and_then(|it| it.mapping_at(address));
-    let file = mapping.and_then(|mapping| {
-        let offset = address.checked_sub(mapping.range.start)?.checked_add(mapping.offset)?;
-        Some((mapping.file?.path, offset))
-    });
-    Place { address, text, file }
+    Place { address, text, mapping }
 }
 
 /// The addresses of the loader's probes behind each change, if it has all that it takes.

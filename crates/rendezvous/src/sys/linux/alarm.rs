@@ -5,8 +5,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use super::maps::file_paths;
 use super::perf::{Counted, Counters};
 use super::ptrace::{Breakpoint, Keeper, Stop, process_descriptor};
 use crate::sys::Ring;
@@ -38,7 +40,14 @@ enum Bell {
 
 impl Alarm {
     pub(crate) fn new(pid: u32) -> io::Result<Self> {
-        let process = process_descriptor(libc::pid_t::try_from(pid).map_err(io::Error::other)?)?;
+        let number = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+        let process = process_descriptor(number).map_err(|error| match leader(pid) {
+            Some(leader) if leader != pid => {
+                let text = format!("{pid} is a thread of process {leader}");
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            }
+            _ => error,
+        })?;
         // SAFETY: both take numbers and open a descriptor that is nobody else's.
         let (ready, timer) = unsafe {
             (
@@ -93,14 +102,15 @@ impl Alarm {
     }
 
     fn probe(&self, place: &Place) -> io::Result<Counted> {
-        let (path, offset) = place
-            .file
-            .as_ref()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no file is mapped there"))?;
-        // The target may have other file systems than the watcher.
-        let mut file = format!("/proc/{}/root", self.pid).into_bytes();
-        file.extend_from_slice(path);
-        Ok(Counted::Probe { file, offset: *offset })
+        let probe = place.mapping.as_ref().and_then(|mapping| {
+            let within = place.address.checked_sub(mapping.range.start)?;
+            let offset = within.checked_add(mapping.offset)?;
+            let file = file_paths(self.pid, mapping).next()?.into_os_string().into_vec();
+            Some(Counted::Probe { file, offset })
+        });
+        probe.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "the file that is mapped there is nowhere")
+        })
     }
 
     fn count(&mut self, counted: &[Counted]) -> io::Result<()> {
@@ -237,6 +247,12 @@ impl Alarm {
         };
         if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// The process that a thread is of.
+fn leader(thread: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
 /// # Safety

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -59,18 +60,34 @@ impl ProcessMappings {
         file
     }
 
-    /// Whether the file at a path is this one. The kernel gives a path as this process sees it,
-    /// and where it does not see it, as the other does.
     fn is_at(&self, path: &[u8], identity: FileIdentity) -> bool {
-        let path = Path::new(OsStr::from_bytes(path));
-        let theirs = self.root.join(path.strip_prefix("/").unwrap_or(path));
-        [path, &theirs].into_iter().any(|path| {
-            path.symlink_metadata().is_ok_and(|found| {
-                let device = device(libc::major(found.dev()), libc::minor(found.dev()));
-                FileIdentity { device, inode: found.ino() } == identity
-            })
-        })
+        paths_to(&self.root, path, identity).next().is_some()
     }
+}
+
+/// Where the file that is mapped can be opened.
+pub(super) fn file_paths(pid: u32, mapping: &Mapping) -> impl Iterator<Item = PathBuf> {
+    let Range { start, end } = mapping.range;
+    // The very file, deleted or not, for administrators only.
+    let itself = PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
+    let itself = itself.metadata().is_ok().then_some(itself);
+    let named = mapping.file.as_ref().and_then(|file| Some((&file.path, file.identity?)));
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let named = named.map(|(path, identity)| paths_to(&root, path, identity).collect::<Vec<_>>());
+    itself.into_iter().chain(named.unwrap_or_default())
+}
+
+/// The paths at which there is this file. The kernel gives a path as this process sees it, and
+/// where it does not see it, as the other does, whose root is this.
+fn paths_to(root: &Path, path: &[u8], identity: FileIdentity) -> impl Iterator<Item = PathBuf> {
+    let path = Path::new(OsStr::from_bytes(path));
+    let theirs = root.join(path.strip_prefix("/").unwrap_or(path));
+    [path.to_owned(), theirs].into_iter().filter(move |path| {
+        path.symlink_metadata().is_ok_and(|found| {
+            let device = device(libc::major(found.dev()), libc::minor(found.dev()));
+            FileIdentity { device, inode: found.ino() } == identity
+        })
+    })
 }
 
 impl Mappings for ProcessMappings {

@@ -1,15 +1,13 @@
 //! A running process.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::maps::ProcessMappings;
+use super::maps::{self, ProcessMappings};
 use super::vm;
 use crate::error::{ProcessError, Refusal};
 use crate::locate::{Location, Rendezvous};
@@ -119,12 +117,7 @@ impl Process {
     /// The file that is mapped at an address, if it can still be opened.
     pub(crate) fn file_mapped_at(&self, address: u64) -> Option<FileMemory> {
         let mapping = self.mappings().ok()?.mapping_at(address)?;
-        let range = format!("map_files/{:x}-{:x}", mapping.range.start, mapping.range.end);
-        let mut path = proc_path(self.pid, "root").into_bytes();
-        path.extend_from_slice(&mapping.file?.path);
-        // The first is the very file, deleted or not, and for administrators only.
-        let paths = [PathBuf::from(proc_path(self.pid, &range)), OsString::from_vec(path).into()];
-        paths.into_iter().find_map(|path| {
+        maps::file_paths(self.pid, &mapping).find_map(|path| {
             // At the path there may be anything by now, a pipe that nobody writes to.
             let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
             file.metadata().ok()?.is_file().then(|| FileMemory::new(file))
