@@ -33,6 +33,8 @@ mod questions;
 mod source;
 mod error;
 pub mod pdb;
+#[cfg(feature = "oracle")]
+pub mod oracle;
 mod dwarf;
 pub mod elf;
 pub mod macho;

@@ -22,6 +22,8 @@ mod files;
 mod budget;
 mod reader;
 mod publics;
+#[cfg(feature = "oracle")]
+pub(crate) mod oracle;
 
 use crate::{BuildInfo, Error, Identity, Questions, ReadAt};
 

@@ -113,7 +113,7 @@ pub(super) const S_COMPILE3: u16 = 0x113c;
 
 /// Visual Studio 2022 as it was when a list was first seen that has even the headers with nothing
 /// but macros; in the lists of Visual Studio 2015 they are missing.
-const LISTS_EVERY_FILE: (u16, u16) = (19, 30);
+const LISTS_EVERY_FILE: (u16, u16) = (19, 44);
 
 const FLAGS: [(u32, Flag); 12] = [
     (0, Flag::EditAndContinue),

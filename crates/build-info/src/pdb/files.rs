@@ -9,7 +9,7 @@ use super::budget::Budget;
 use super::bytes::u32_at;
 use super::checksums;
 use super::msf::{Msf, Stream, malformed};
-use super::window::Window;
+use super::window::{LONGEST_TEXT, Window};
 
 /// The files as they come in: by the place of their name.
 #[derive(Default)]
@@ -97,8 +97,15 @@ impl Files {
         let mut lost = 0_u64;
         for index in order {
             let place = offset(&index).unwrap_or(u32::MAX).saturating_add(START);
+            if budget.is_spent {
+                lost = lost.saturating_add(1);
+                continue;
+            }
             let text = window.text(place, end, NAMES).ok();
-            let text = text.filter(|text| budget.take(text.len()));
+            // What was looked at to no end costs too.
+            let cost = text.map_or(LONGEST_TEXT as usize, <[u8]>::len);
+            let has_room = budget.take(cost);
+            let text = text.filter(|_| has_room);
             match (text, self.files.get_mut(index as usize)) {
                 (Some(text), Some(file)) => file.path = String::from_utf8_lossy(text).into_owned(),
                 _ => lost = lost.saturating_add(1),
@@ -138,12 +145,15 @@ impl Files {
             let id = UnitId(u32::try_from(index).unwrap_or(u32::MAX));
             let cwd = unit.cwd.as_ref().map_or("", |cwd| cwd.value.as_str());
             for one in &mut unit.files {
-                let Some(file) = self.files.get(one.file.0 as usize) else { continue };
+                let Some(file) = self.files.get_mut(one.file.0 as usize) else { continue };
                 if !is_relative(&file.path) {
                     continue;
                 }
                 if !budget.take(cwd.len().saturating_add(file.path.len())) {
-                    return;
+                    if file.units.last() != Some(&id) {
+                        file.units.push(id);
+                    }
+                    continue;
                 }
                 let path = joined(cwd, &file.path);
                 let spelling = file.path.clone();

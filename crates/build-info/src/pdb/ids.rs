@@ -159,7 +159,7 @@ const EACH: u32 = 16;
 const SLOTS: usize = 64;
 const DEEPEST: u32 = 8;
 /// What looking at a record costs of the budget, in bytes of text.
-const EACH_VISIT: usize = 8;
+const EACH_VISIT: usize = 64;
 /// A string of this length fills its record. Microsoft's compiler makes a list of parts long
 /// before; LLVM's cuts the string.
 const FULL: usize = 0xfe00;

@@ -16,7 +16,7 @@ use super::files::Files;
 use super::ids::{Build, Ids, Text};
 use super::info::Info;
 use super::kind::kind;
-use super::msf::{Msf, malformed};
+use super::msf::{Msf, Stream, malformed};
 use super::sections::Sections;
 use super::symbols::{Depth, Found};
 use super::window::Window;
@@ -43,6 +43,7 @@ pub(super) fn read(source: &dyn ReadAt, questions: &Questions) -> Result<BuildIn
         answer: BuildInfo::new(Format::Pdb),
         files: Files::default(),
         builds: Vec::new(),
+        symbols: Vec::new(),
         linker_sections: Vec::new(),
         budget: Budget::of(length),
         damage: Damage::default(),
@@ -53,6 +54,9 @@ pub(super) fn read(source: &dyn ReadAt, questions: &Questions) -> Result<BuildIn
         reader.names(&info);
     }
     let needs_directories = reader.has_relative_files();
+    if needs_directories && !questions.commands {
+        reader.find_directories();
+    }
     if questions.commands || needs_directories {
         reader.commands(&info);
     }
@@ -72,6 +76,8 @@ struct Reader<'m> {
     files: Files,
     /// The numbers of the `LF_BUILDINFO`s.
     builds: Vec<(UnitId, u32)>,
+    /// The stream of each unit, and how much of it is symbols.
+    symbols: Vec<(Option<Stream>, u32)>,
     linker_sections: Vec<(u16, u32, u32)>,
     budget: Budget,
     damage: Damage,
@@ -93,6 +99,7 @@ impl Reader<'_> {
             let first = module.stream.map(|stream| *seen.entry(stream).or_insert(id));
             let mut found = Found::default();
             let mut unit = Unit::default();
+            self.symbols.push((stream.filter(|_| first == Some(id)), module.symbols));
             if let (Some(stream), Some(first)) = (stream, first) {
                 if first == id {
                     let window = window.get_or_insert_with(|| Window::new(self.msf, stream, 1, 12));
@@ -195,6 +202,27 @@ impl Reader<'_> {
     fn has_relative_files(&self) -> bool {
         let mut uses = self.answer.units.iter().flat_map(|unit| &unit.files);
         uses.any(|one| self.files.is_relative(one))
+    }
+
+    /// Looks for the directories of the units whose files have relative paths, where nobody asked
+    /// for commands.
+    fn find_directories(&mut self) {
+        let units = self.answer.units.iter_mut().zip(&self.symbols).zip(0..);
+        for ((unit, &(stream, symbols)), id) in units {
+            let Some(stream) = stream else { continue };
+            if !unit.files.iter().any(|one| self.files.is_relative(one)) {
+                continue;
+            }
+            let mut window = Window::new(self.msf, stream, 1, 12);
+            let mut found = Found::default();
+            let result =
+                Found::read(&mut window, symbols.min(stream.size), Depth::Build, &mut found);
+            self.damage.note("module", &unit.module, result);
+            self.builds.extend(found.build.map(|build| (UnitId(id), build)));
+            let mut environment = found.environment.into_iter();
+            let cwd = environment.find(|(name, _)| name == "cwd").map(|(_, value)| value);
+            unit.cwd = cwd.filter(|cwd| !cwd.is_empty()).map(Fact::recorded);
+        }
     }
 
     fn commands(&mut self, info: &Info) {

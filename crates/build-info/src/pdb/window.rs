@@ -157,4 +157,4 @@ fn lost(structure: &'static str, offset: u32) -> Error {
 
 const EMPTY: u32 = u32::MAX;
 /// No path, symbol or command is longer.
-const LONGEST_TEXT: u32 = 1 << 16;
+pub(super) const LONGEST_TEXT: u32 = 1 << 16;
