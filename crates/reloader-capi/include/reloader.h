@@ -65,6 +65,16 @@
 #define RELOADER_API __attribute__((__visibility__("default")))
 #endif
 
+/* For what hosts call all the time: without the detour through the procedure linkage table. */
+#if defined(__has_attribute)
+#if __has_attribute(__noplt__)
+#define RELOADER_STRAIGHT __attribute__((__noplt__))
+#endif
+#endif
+#ifndef RELOADER_STRAIGHT
+#define RELOADER_STRAIGHT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -214,7 +224,7 @@ RELOADER_API reloader_status reloader_step(reloader *plugin, int *value);
  * run, else what the guest returned. `context`, if it is not null, is the guest's as by reloader_context. `check`:
  * whether to look for a new build. A file that changed before the call is noticed by the call itself, as long as
  * there are fewer than some thousand calls in a second; else when the system tells of it. */
-RELOADER_API int reloader_update(reloader *plugin, struct cr_plugin *context, int check);
+RELOADER_STRAIGHT RELOADER_API int reloader_update(reloader *plugin, struct cr_plugin *context, int check);
 
 /* The next step looks for a new build, whatever has been noticed. */
 RELOADER_API reloader_status reloader_check(reloader *plugin);
