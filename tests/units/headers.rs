@@ -65,7 +65,7 @@ fn what_a_crate_is_made_from_is_found_with_its_included_text() {
 
 /// Each header is in the units of just those sources that cannot do without it, and known to be
 /// there.
-fn all_seven(info: &BuildInfo, project: &Project, label: &str) {
+pub fn all_seven(info: &BuildInfo, project: &Project, label: &str) {
     for header in HEADERS {
         let path = project.path(header.path);
         assert_eq!(sources_of(info, project, &path), header.sources, "{label}: {header:?}");

@@ -11,3 +11,5 @@ mod headers;
 mod owners;
 /// Reading as the program does: the image, what lies around it, canonical paths.
 mod reading;
+/// Kinds of debug information.
+mod variants;

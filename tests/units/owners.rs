@@ -46,7 +46,11 @@ fn every_function_has_its_owner_with_four_linkers() {
 }
 
 /// The source that a function is from, what its claim is worth, and the losers' sources.
-fn owner_of(info: &BuildInfo, project: &Project, function: &str) -> (String, Claim, Vec<String>) {
+pub fn owner_of(
+    info: &BuildInfo,
+    project: &Project,
+    function: &str,
+) -> (String, Claim, Vec<String>) {
     let image = File::open(&project.image).unwrap();
     let addresses = elf::symbol(&image, function).unwrap();
     let [address] = *addresses else { panic!("{function}: {addresses:?}") };

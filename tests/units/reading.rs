@@ -2,7 +2,7 @@ use std::fs::File;
 use std::path::Path;
 
 use build_info::around::Surroundings;
-use build_info::{BuildInfo, Nearby, Questions, Resolve, System};
+use build_info::{BuildInfo, Kind, Nearby, Questions, Resolve, System};
 use reloader_tests::Project;
 
 /// What an image says by itself, its paths canonical.
@@ -18,7 +18,8 @@ pub fn around(image: &Path, directory: &Path) -> BuildInfo {
     let file = File::open(image).unwrap();
     let mut info = build_info::read_with(&file, &Questions::ALL, &Nearby::of(image)).unwrap();
     let resolve = Resolve::new();
-    let around = Surroundings::find(directory.to_str().unwrap(), &System);
+    let mut around = Surroundings::find(directory.to_str().unwrap(), &System);
+    around.image = image.to_str().map(str::to_owned);
     info.fill(&around, &resolve);
     info.resolve(&resolve);
     info
@@ -27,8 +28,10 @@ pub fn around(image: &Path, directory: &Path) -> BuildInfo {
 /// The project's sources, ascending, whose units were made from a file.
 pub fn sources_of(info: &BuildInfo, project: &Project, path: &Path) -> Vec<String> {
     let affected = info.affected(&[path.to_str().unwrap()]);
-    let mut sources: Vec<String> =
-        affected.units.iter().map(|unit| source_of(info, project, unit.0)).collect();
+    // What is generated when all is linked is nobody's to compile.
+    let compiled =
+        affected.units.iter().filter(|id| info.units[id.0 as usize].kind == Kind::Source);
+    let mut sources: Vec<String> = compiled.map(|unit| source_of(info, project, unit.0)).collect();
     sources.sort();
     sources
 }
