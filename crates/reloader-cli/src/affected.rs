@@ -64,6 +64,8 @@ impl Affected {
         }
         units.sort_unstable();
         units.dedup();
+        // What is generated when all is linked is not compiled by itself.
+        units.retain(|id| info.units[id.0 as usize].kind != Kind::LinkTimeCode);
         let is_partial = |number: &u32| {
             let unit = &info.units[*number as usize];
             unit.kind == Kind::Source && !unit.has_all_files() && !units.contains(&UnitId(*number))

@@ -73,7 +73,9 @@ impl Inquiry {
         if questions.files {
             for directory in self.build_directories(&info, &resolve)? {
                 progress.stage(format!("looking around in {directory}"));
-                info.fill(&Surroundings::find(&directory, &System), &resolve);
+                let mut around = Surroundings::find(&directory, &System);
+                around.image = Some(absolute(&self.image)?);
+                info.fill(&around, &resolve);
             }
             if self.run {
                 progress.stage("asking the compilers".to_owned());
