@@ -33,8 +33,6 @@ mod questions;
 mod source;
 mod error;
 pub mod pdb;
-#[cfg(feature = "oracle")]
-pub mod oracle;
 mod dwarf;
 pub mod elf;
 pub mod macho;
@@ -42,6 +40,9 @@ mod cursor;
 mod companion;
 mod nearby;
 mod read;
+#[cfg(feature = "oracle")]
+pub mod oracle;
+
 mod command;
 mod path;
 mod database;

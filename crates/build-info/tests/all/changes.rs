@@ -109,17 +109,26 @@ fn each_difference_is_named() {
         change(&mut newer);
         base().diff(&newer)
     };
-    let changes: [(fn(&mut BuildInfo), Change); 7] = [
-        (|build| build.units[0].definitions.push("-DX".to_owned()), Change::Command),
-        (|build| build.units[0].cwd = None, Change::Directory),
-        (|build| build.units[0].back_end = Some(Version([1, 2, 3, 4])), Change::Compiler),
-        (|build| build.units[0].flags.push(Flag::Sdl), Change::Flags),
-        (|build| build.units[0].files.truncate(1), Change::Files),
-        (|build| build.units[0].files[0].checksum = Some(1), Change::Contents),
-        (|build| build.units[0].size = 1, Change::Size),
-    ];
-    for (change, expected) in changes {
-        let diff = differ(&change);
+    let make = |unit: &mut Unit, change| match change {
+        Change::Command => unit.definitions.push("-DX".to_owned()),
+        Change::Directory => unit.cwd = None,
+        Change::Compiler => unit.back_end = Some(Version([1, 2, 3, 4])),
+        Change::Flags => unit.flags.push(Flag::Sdl),
+        Change::Files => unit.files.truncate(1),
+        Change::Contents => unit.files[0].checksum = Some(1),
+        Change::Size => unit.size = 1,
+        _ => unreachable!(),
+    };
+    for expected in [
+        Change::Command,
+        Change::Directory,
+        Change::Compiler,
+        Change::Flags,
+        Change::Files,
+        Change::Contents,
+        Change::Size,
+    ] {
+        let diff = differ(&|build| make(&mut build.units[0], expected));
         assert_eq!(diff.changed.len(), 1);
         assert_eq!(diff.changed[0].before, UnitId(0));
         assert_eq!(diff.changed[0].what, [expected]);

@@ -5,4 +5,5 @@ mod around_support;
 mod cache;
 mod changes;
 mod commands;
+mod oracles;
 mod paths;

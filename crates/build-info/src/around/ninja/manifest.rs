@@ -1,6 +1,6 @@
 //! `build.ninja`: what is made from what, with which commands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::super::{TextError, find};
@@ -39,13 +39,14 @@ impl Manifest {
     /// Reads a manifest. `directory` is where Ninja runs, and relative paths start from.
     ///
     /// At most 10,000 files are read, at most 32 deep; variables may make 64 times as much of a
-    /// manifest as it has bytes.
+    /// manifest as it has bytes, and 8 MiB.
     pub fn read(directory: &str, manifest: &str, disk: &dyn Disk) -> Self {
         let mut reader = Reader {
             disk,
             directory,
-            scopes: Scopes { all: vec![Scope::default()], budget: 16 << 20 },
+            scopes: Scopes { all: vec![Scope::default()], budget: LEAST_BUDGET },
             manifest: Self { log_directory: directory.to_owned(), ..Self::default() },
+            seen: HashSet::new(),
         };
         reader.file(manifest, 0, 0);
         if let Some(builddir) = reader.scopes.value(0, "builddir").filter(|path| !path.is_empty()) {
@@ -60,6 +61,8 @@ struct Reader<'a> {
     directory: &'a str,
     scopes: Scopes,
     manifest: Manifest,
+    /// The files that were read, once each.
+    seen: HashSet<String>,
 }
 
 /// A line with its number, those that it goes on in included.
@@ -80,8 +83,11 @@ impl Reader<'_> {
             Ok(bytes) => bytes,
             Err(error) => return self.manifest.remarks.push(format!("{path}: {error}")),
         };
+        // A file that is included again gives nothing more to spend.
+        if self.seen.insert(path.clone()) {
+            self.scopes.budget = self.scopes.budget.saturating_add(bytes.len().saturating_mul(64));
+        }
         self.manifest.files.push(path.clone());
-        self.scopes.budget = self.scopes.budget.saturating_add(bytes.len().saturating_mul(64));
         let text = String::from_utf8_lossy(&bytes);
         let lines = lines(&text);
         if let Err(error) = self.lines(&lines, scope, depth) {
@@ -154,6 +160,7 @@ impl Reader<'_> {
         file: usize,
     ) -> Result<Option<Edge>, Trouble> {
         // What is set in the statement is seen by its paths, and hides what the file sets.
+        self.scopes.budget = self.scopes.budget.checked_sub(EDGE).ok_or(Trouble::Budget)?;
         let scope = self.scopes.all.len();
         self.scopes.all.push(Scope { parent: Some(file), ..Scope::default() });
         for (name, value) in block.iter().filter_map(binding) {
@@ -369,6 +376,10 @@ fn quoted(path: &str, style: Style) -> String {
     }
 }
 
+/// What the smallest manifest may make of its variables.
+const LEAST_BUDGET: usize = 8 << 20;
+/// What an edge costs besides its texts.
+const EDGE: usize = 256;
 const MOST_FILES: usize = 10_000;
 const MOST_BYTES: usize = 1 << 30;
 const DEEPEST: usize = 32;
