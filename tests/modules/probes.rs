@@ -241,6 +241,27 @@ int main(int count, char **arguments) {
     }
 }
 
+#[test]
+fn what_costs_least_is_chosen_where_nothing_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(program) = probed_program(directory.path()) else { return };
+    let mut target = Target::start(&program);
+    for means in Means::ALL {
+        let options = WatchOptions { means: vec![means], ..WatchOptions::default() };
+        let Ok(watch) = Watch::with(target.pid(), &options) else {
+            println!("skipped: {means} is not granted");
+            continue;
+        };
+        let expected = match means {
+            Means::PerfBreakpoint => Some(Site::Function),
+            Means::Polling => None,
+            _ => Some(Site::Probes),
+        };
+        assert_eq!(watch.site(), expected, "{means}");
+    }
+    assert_eq!(target.exit(7), 7);
+}
+
 /// What is seen by a loader's probes alone.
 fn everything(means: Means) {
     let directory = tempfile::tempdir().unwrap();

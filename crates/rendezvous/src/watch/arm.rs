@@ -15,14 +15,15 @@ pub(super) const NOWHERE: Aim = (None, Vec::new());
 impl Watch {
     /// The sites that are wanted and there.
     pub(super) fn sites(&self, rendezvous: &Rendezvous, heads: &[Head]) -> Vec<Aim> {
-        let sites = self.options.sites.iter().filter_map(|&site| {
+        let named = self.options.sites.as_slice();
+        let wanted = if named.is_empty() { &Site::ALL } else { named };
+        let sites = wanted.iter().filter_map(|&site| {
             let places = site.places(&self.process, rendezvous, heads);
             (!places.is_empty()).then_some((Some(site), places))
         });
         let mut sites: Vec<_> = sites.collect();
         if sites.is_empty() {
-            let site = self.options.sites.first().copied().unwrap_or(Site::Function);
-            sites.push((Some(site), Vec::new()));
+            sites.push((wanted.first().copied(), Vec::new()));
         }
         sites
     }
@@ -38,6 +39,11 @@ impl Watch {
                 continue;
             }
             let mut refused = None;
+            let mut sites: Vec<&Aim> = sites.iter().collect();
+            // To switch three registers costs more than to pass one place twice as often.
+            if self.options.sites.is_empty() && means == Means::PerfBreakpoint {
+                sites.reverse();
+            }
             for (site, places) in sites {
                 let is_nowhere = site.is_some() && places.is_empty() && means != Means::Polling;
                 let armed = match is_nowhere {

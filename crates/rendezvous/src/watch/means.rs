@@ -49,9 +49,8 @@ pub enum Means {
     /// memory without being its thread dies if it loads something, as the target does whose tracer
     /// is killed. It is the most dangerous of the means, and used only where it is named.
     Breakpoint,
-    /// The lists are read every so often. What came and went between is not seen, and exec is
-    /// known by the addresses of the new program, which are others unless the system keeps them
-    /// the same.
+    /// The lists are read every so often. What came and went between is not seen. Exec is known by
+    /// the addresses and the random bytes that the kernel gives each start of a program.
     Polling,
 }
 
@@ -127,17 +126,19 @@ pub struct WatchOptions {
     /// How often the lists are read when [`Means::Polling`] is what is left.
     pub interval: Duration,
     /// Where changes are noticed: by each of the means the first of these places that the loader
-    /// has and the system grants.
+    /// has and the system grants. None: what costs the target least by those means, which is the
+    /// function by [`Means::PerfBreakpoint`], and the probes by all others.
     pub sites: Vec<Site>,
 }
 
 impl Default for WatchOptions {
-    /// [`Means::HARMLESS`]; a look every 20 ms where there is nothing better; [`Site::ALL`].
+    /// [`Means::HARMLESS`]; a look every 20 ms where there is nothing better; where it
+    /// costs least.
     fn default() -> WatchOptions {
         WatchOptions {
             means: Means::HARMLESS.to_vec(),
             interval: Duration::from_millis(20),
-            sites: Site::ALL.to_vec(),
+            sites: Vec::new(),
         }
     }
 }
