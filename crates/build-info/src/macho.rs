@@ -42,7 +42,7 @@ pub fn read_with(
 ) -> Result<BuildInfo, Error> {
     let mut info = BuildInfo::new(Format::MachO);
     let whole = &source;
-    let thin = Slice::thin(whole, &mut info.remarks)?;
+    let thin = Slice::thin(whole, None, &mut info.remarks)?;
     let image = Image::read(&thin)?;
     info.identity = image.uuid.map(Identity::Uuid);
     info.linker = image.linker.map(linker);
@@ -64,7 +64,7 @@ pub fn read_with(
 /// As of [`read`].
 pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Error> {
     let whole = &source;
-    let thin = Slice::thin(whole, &mut Vec::new())?;
+    let thin = Slice::thin(whole, None, &mut Vec::new())?;
     Ok(Image::read(&thin)?.uuid.map(Identity::Uuid))
 }
 
@@ -76,7 +76,7 @@ pub fn identity(source: &(impl ReadAt + ?Sized)) -> Result<Option<Identity>, Err
 /// As of [`read`].
 pub fn symbol(source: &(impl ReadAt + ?Sized), name: &str) -> Result<Vec<u64>, Error> {
     let whole = &source;
-    let thin = Slice::thin(whole, &mut Vec::new())?;
+    let thin = Slice::thin(whole, None, &mut Vec::new())?;
     symbols::find(&Image::read(&thin)?, name.as_bytes())
 }
 
@@ -110,7 +110,7 @@ fn with_debug_symbols(
     let Some(uuid) = image.uuid else { return Ok(false) };
     for place in companions.places(&Companion::DebugSymbols(uuid)) {
         let Some(opened) = companions.open(&place) else { continue };
-        let thin = Slice::thin(&*opened.source, &mut Vec::new())?;
+        let thin = Slice::thin(&*opened.source, Some(image.cpu), &mut Vec::new())?;
         let symbols = Image::read(&thin)?;
         if symbols.uuid == Some(uuid) {
             describe(&symbols, questions, info)?;

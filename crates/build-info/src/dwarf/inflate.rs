@@ -26,6 +26,8 @@ pub(crate) struct Inflating<'a> {
     unpacked: Vec<u8>,
     dropped: u64,
     ended: bool,
+    /// What went wrong. What a decoder does after that is not defined.
+    failure: Option<(io::ErrorKind, String)>,
     /// How much it may unpack to.
     most: u64,
     /// How often it was begun anew, to look at what had been dropped.
@@ -52,6 +54,7 @@ impl<'a> Inflating<'a> {
             unpacked: Vec::new(),
             dropped: 0,
             ended: false,
+            failure: None,
             most: claimed.min(length.saturating_mul(RATIO).saturating_add(FLOOR)),
             restarts: 0,
         })
@@ -68,6 +71,10 @@ impl<'a> Inflating<'a> {
             return Err(Error::Malformed { structure: self.name, at, what, found: end });
         }
         while !self.ended && self.reached() < end {
+            if let Some((kind, text)) = &self.failure {
+                let source = io::Error::new(*kind, text.as_str());
+                return Err(Error::Io { structure: self.name, offset: self.reached(), source });
+            }
             if at > self.reached() {
                 // What lies before is only passed through.
                 self.drop_before(at);
@@ -79,9 +86,7 @@ impl<'a> Inflating<'a> {
             match read {
                 Ok(_) if self.unpacked.len() == before => self.ended = true,
                 Ok(_) => {}
-                Err(source) => {
-                    return Err(Error::Io { structure: self.name, offset: self.reached(), source });
-                }
+                Err(error) => self.failure = Some((error.kind(), error.to_string())),
             }
         }
         let from = usize::try_from(at.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
@@ -125,6 +130,7 @@ impl<'a> Inflating<'a> {
         self.unpacked.clear();
         self.dropped = 0;
         self.ended = false;
+        self.failure = None;
         Ok(())
     }
 }
@@ -150,10 +156,22 @@ struct Stretch<'a> {
 impl Read for Stretch<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let most = most.min(buffer.len());
-        let count = self.source.read_at(buffer.get_mut(..most).unwrap_or_default(), self.at)?;
-        self.at = self.at.saturating_add(count as u64);
-        Ok(count)
+        let mut rest = buffer.get_mut(..most).unwrap_or_default();
+        let mut done = 0_usize;
+        // As much as there is, since how far a decoder comes before it finds that something is wrong
+        // depends on it.
+        while !rest.is_empty() {
+            let count = match self.source.read_at(rest, self.at) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.at = self.at.saturating_add(count as u64);
+            done = done.saturating_add(count);
+            rest = rest.get_mut(count..).unwrap_or_default();
+        }
+        Ok(done)
     }
 }
 

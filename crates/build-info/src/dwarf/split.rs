@@ -69,7 +69,10 @@ impl Reading<'_, '_> {
         split: &mut Dwarf<'_>,
         parts: Parts,
     ) -> Result<bool, Error> {
-        let Some((header, mut root)) = find(split, skeleton.id, parts)? else { return Ok(false) };
+        let Some((header, mut root)) = find(split, skeleton.id, parts, &mut self.split_left)?
+        else {
+            return Ok(false);
+        };
         let mut offsets = str_offsets(&header, &root);
         if let Some(offsets) = &mut offsets {
             offsets.base = offsets.base.saturating_add(parts.str_offsets);
@@ -120,14 +123,13 @@ fn find(
     split: &mut Dwarf<'_>,
     id: Option<u64>,
     parts: Parts,
+    left: &mut u32,
 ) -> Result<Option<(Header, Root)>, Error> {
     let mut abbreviations = Abbreviations::new(&split.abbrev);
     let mut at = parts.info;
     // Units of types come before it, and a file has one for each that is used.
-    for _ in 0..MOST_UNITS {
-        if at >= split.info.length() {
-            break;
-        }
+    while at < split.info.length() && *left > 0 {
+        *left = left.saturating_sub(1);
         let mut header = Header::read(&mut split.info, at, split.endian)?;
         header.abbreviations = header.abbreviations.saturating_add(parts.abbrev);
         if !header.is_type() {
@@ -163,4 +165,5 @@ fn take(unit: &mut Unit, said: Unit) {
     unit.flags.dedup();
 }
 
-const MOST_UNITS: usize = 1 << 16;
+/// How many units of split files may be looked at for those that are wanted.
+pub(crate) const MOST_UNITS: u32 = 1 << 22;

@@ -14,7 +14,7 @@ use super::origins;
 use super::ranges::Ranges;
 use super::root::Root;
 use super::section::Section;
-use super::split::Skeleton;
+use super::split::{MOST_UNITS, Skeleton};
 use super::strings::Strings;
 use super::tables::Known;
 use crate::{BuildInfo, Error, Kind, Questions, UnitId};
@@ -42,6 +42,8 @@ pub(crate) struct Reading<'r, 'a> {
     pub(crate) known: Known,
     /// The units whose tree is in another file.
     pub(crate) skeletons: Vec<Skeleton>,
+    /// How many units of split files may still be looked at.
+    pub(crate) split_left: u32,
     /// Where units begin in `.debug_info`, and which of them are listed.
     places: BTreeMap<u64, Option<UnitId>>,
     /// The units of what was generated at link time.
@@ -71,6 +73,7 @@ impl<'r, 'a> Reading<'r, 'a> {
             files,
             claims: Vec::new(),
             skeletons: Vec::new(),
+            split_left: MOST_UNITS,
             places: BTreeMap::new(),
             artificial: Vec::new(),
             silent: BTreeMap::new(),

@@ -53,7 +53,12 @@ impl<'a> Image<'a> {
         source: &'a dyn ReadAt,
         data: R,
     ) -> Result<Self, Error> {
-        let ident = data.read_bytes_at(0, 16).unwrap_or_default();
+        let length = data.len().unwrap_or(0);
+        let ident = data.read_bytes_at(0, length.min(16)).unwrap_or_default();
+        if ident.len() < 16 && elf::ELFMAG.starts_with(ident.get(..4).unwrap_or(ident)) {
+            let structure = "ELF header";
+            return Err(Error::Short { structure, wanted: 16, offset: 0, end: length });
+        }
         if !ident.starts_with(&elf::ELFMAG) {
             return Err(not_elf(source));
         }

@@ -17,29 +17,32 @@ pub(crate) fn linker(image: &Image<'_>) -> Option<Linker> {
 /// Gives the commands in `.GCC.command.line` to the units that they name.
 ///
 /// The linker merges what compilers wrote, and sorts it. Clang's are whole command lines, and belong
-/// to the unit whose source they name. GCC's are some options, and nobody's, unless they are all.
+/// to the unit whose source they name. GCC's are some options, and belong to the units of the same
+/// producer if that recorded no others.
 pub(crate) fn commands(image: &Image<'_>, info: &mut BuildInfo) {
     let lines = strings(image, ".GCC.command.line");
     let (partial, whole): (Vec<_>, Vec<_>) =
         lines.iter().map(String::as_str).partition(|line| line.starts_with("GNU "));
     // Looking through all of them for each unit is bounded by this.
     let mut left = 64_u64 << 20;
-    let only = <[&str; 1]>::try_from(partial).ok();
     let mut unclear = 0_u32;
     for unit in info.units.iter_mut().filter(|unit| unit.command.is_none()) {
         let Some(source) = unit.source.as_ref().map(|source| escaped(&source.value)) else {
             continue;
         };
-        if unit.producer.as_deref().is_some_and(|producer| producer.starts_with("GNU ")) {
-            let only = only.and_then(|[only]| producer::Producer::parse(only).command);
-            producer::take(unit, only);
-            continue;
-        }
-        let mut candidates = whole.iter().filter(|line| {
+        let producer = unit.producer.as_deref().unwrap_or_default();
+        let is_gcc = producer.starts_with("GNU ");
+        let lines = if is_gcc { &partial } else { &whole };
+        let mut candidates = lines.iter().filter(|line| {
             left = left.saturating_sub(line.len() as u64);
-            left > 0 && contains_word(line, &source)
+            let names =
+                if is_gcc { line.starts_with(producer) } else { contains_word(line, &source) };
+            left > 0 && names
         });
         match (candidates.next(), candidates.next()) {
+            (Some(line), None) if is_gcc => {
+                producer::take(unit, producer::Producer::parse(line).command);
+            }
             (Some(command), None) => producer::take(unit, Some(Options::Whole { command })),
             (Some(_), Some(_)) => unclear = unclear.saturating_add(1),
             (None, _) => {}

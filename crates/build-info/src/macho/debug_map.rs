@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::code;
+use object::macho::CpuType;
+
 use super::image::Image;
 use super::slice::Slice;
 use super::symbols::{self, Object};
@@ -31,7 +33,7 @@ pub(crate) fn read(
     for object in &objects {
         let before = info.units.len();
         let unit = UnitId(u32::try_from(before).unwrap_or(u32::MAX));
-        match describe(object, asked, companions, &mut files, info) {
+        match describe(object, image.cpu, asked, companions, &mut files, info) {
             Ok(true) => {}
             Ok(false) => {
                 missing = missing.saturating_add(1);
@@ -93,6 +95,7 @@ fn name_module(unit: &mut Unit, object: &Object) {
 /// Reads what an object's debug information says. Says whether it was there.
 fn describe(
     object: &Object,
+    cpu: CpuType,
     questions: Questions,
     companions: &dyn Companions,
     files: &mut Files,
@@ -114,10 +117,13 @@ fn describe(
         if object.modified != 0 && modified.is_some_and(|when| when != object.modified) {
             continue;
         }
-        let length = source.length().unwrap_or(0);
-        files.allow(length);
-        let thin = Slice::thin(source, &mut Vec::new())?;
+        let thin = Slice::thin(source, Some(cpu), &mut Vec::new())?;
         let image = Image::read(&thin)?;
+        if image.cpu != cpu {
+            continue;
+        }
+        let length = thin.length().unwrap_or(0);
+        files.allow(length);
         let mut dwarf = names::WHOLE.of(|name| image.section(name), image.endian, length)?;
         Reading::new(&mut dwarf, info, questions, image.target(), files).units()?;
         return Ok(true);

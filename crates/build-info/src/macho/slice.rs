@@ -2,6 +2,7 @@
 
 use std::io;
 
+use object::macho::{CPU_ARCH_ABI64, CpuType};
 use object::read::archive::ArchiveFile;
 use object::read::macho::{FatArch, MachOFatFile32, MachOFatFile64};
 use object::{ReadCache, ReadRef};
@@ -27,8 +28,12 @@ struct Architecture {
 impl<'a> Slice<'a> {
     /// Of a file for several architectures the part of one, and of another file all.
     ///
-    /// Of several it is the first that has 64 bits.
-    pub(crate) fn thin(source: &'a dyn ReadAt, remarks: &mut Vec<String>) -> Result<Self, Error> {
+    /// Of several it is the first that has 64 bits, if none is wanted.
+    pub(crate) fn thin(
+        source: &'a dyn ReadAt,
+        wanted: Option<CpuType>,
+        remarks: &mut Vec<String>,
+    ) -> Result<Self, Error> {
         let length = source.length().map_err(|source| Error::Io {
             structure: "length",
             offset: 0,
@@ -41,13 +46,16 @@ impl<'a> Slice<'a> {
         let Some(architectures) = architectures else {
             return Ok(Self { source, offset: 0, length });
         };
-        let is_64 = |one: &&Architecture| one.cpu & object::macho::CPU_ARCH_ABI64 != 0;
-        let chosen = architectures.iter().find(is_64).or(architectures.first());
+        let is_chosen = |one: &&Architecture| match wanted {
+            Some(wanted) => one.cpu == wanted.0,
+            None => one.cpu & CPU_ARCH_ABI64 != 0,
+        };
+        let chosen = architectures.iter().find(is_chosen).or(architectures.first());
         let Some(chosen) = chosen else {
             let (what, cure) = ("a Mach-O file for no architecture", "build it again");
             return Err(Error::Unsupported { what, cure });
         };
-        if architectures.len() > 1 {
+        if architectures.len() > 1 && wanted.is_none() {
             remarks.push(format!(
                 "of {} architectures only the one with the CPU type {:#x} is read",
                 architectures.len(),

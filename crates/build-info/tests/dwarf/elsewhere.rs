@@ -1,0 +1,129 @@
+//! Debug information that is not in the image: split, packed, stripped off, shared.
+
+use build_info::{Flag, Nearby, Questions};
+
+use crate::workshop::{Workshop, files, read, unit};
+
+#[test]
+fn split_units_say_what_whole_ones_do() {
+    let workshop = Workshop::new();
+    for compiler in ["g++", "clang++-14", "clang++-19"] {
+        for version in ["-gdwarf-4", "-gdwarf-5"] {
+            let Some(image) = workshop.build(compiler, version, "") else { continue };
+            let whole = read(&image);
+            let options = format!("{version} -gsplit-dwarf");
+            workshop.build(compiler, &options, version).expect("the compiler is there");
+            let split = read(&image);
+            let told = format!("{compiler} {version}");
+            assert_eq!(split.remarks, [""; 0], "{told}");
+            assert_eq!(split.units.len(), whole.units.len());
+            for (number, (split_unit, unit)) in split.units.iter().zip(&whole.units).enumerate() {
+                assert!(split_unit.flags.contains(&Flag::SplitDebugInfo));
+                assert_eq!(split_unit.source, unit.source, "{told}");
+                assert_eq!(split_unit.cwd, unit.cwd, "{told}");
+                assert_eq!(split_unit.language, unit.language, "{told}");
+                assert_eq!(split_unit.front_end, unit.front_end, "{told}");
+                assert_eq!(split_unit.size, unit.size, "{told}");
+                assert_eq!(files(&split, number), files(&whole, number), "{told}");
+            }
+            // A package of them says the same, and the files may go.
+            // binutils' packer ends with a fault on version 5, and LLVM's does not end on GCC's.
+            let packer = match (compiler, version) {
+                (_, "-gdwarf-4") => "dwp",
+                ("g++", _) => continue,
+                _ => "llvm-dwp-19",
+            };
+            if workshop.run(&format!("{packer} -e image -o image.dwp")).is_some() {
+                for object in ["main.dwo", "part.dwo", "plain.dwo"] {
+                    std::fs::remove_file(workshop.at(object)).expect("a split file");
+                }
+                assert_eq!(read(&image), split, "{told}");
+                std::fs::remove_file(workshop.at("image.dwp")).expect("a package");
+                let without = read(&image);
+                assert!(without.remarks.iter().any(|one| one.contains("main.dwo")), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_split_file_of_another_build_is_not_believed() {
+    let workshop = Workshop::new();
+    let options = "-g -gsplit-dwarf";
+    if workshop.build("clang++-14", options, "").is_none() {
+        return;
+    }
+    workshop.write("plain.c", "int plain(int x) { return x; }\nint more;\n");
+    let stale = format!("clang++-14 {options} -O2 -Iinclude -c plain.c -o plain.o");
+    workshop.run(&stale).expect("the compiler is there");
+    let info = read(&workshop.at("image"));
+    assert!(info.remarks.iter().any(|one| one.ends_with("plain.dwo is of another build")));
+    assert!(info.remarks.iter().any(|one| one.contains("not found: plain.dwo")));
+}
+
+#[test]
+fn stripped_debug_information_is_found_as_debuggers_find_it() {
+    let workshop = Workshop::new();
+    let Some(image) = workshop.build("g++", "-g", "-Wl,--build-id") else { return };
+    let whole = read(&image);
+    std::fs::copy(&image, workshop.at("whole")).expect("a copy");
+    let run = |words: &str| workshop.run(words).expect("the tools are there");
+    run("objcopy --only-keep-debug image image.debug");
+    run("strip image");
+    let without = build_info::open(&image, &Questions::ALL).expect("an image");
+    assert!(without.units.iter().all(|unit| unit.flags.contains(&Flag::NoDebugInfo)));
+
+    // By a link, beside the image and in the directory for it.
+    run("objcopy --add-gnu-debuglink=image.debug image");
+    assert_eq!(read(&image), whole);
+    std::fs::create_dir(workshop.at(".debug")).expect("a directory");
+    std::fs::rename(workshop.at("image.debug"), workshop.at(".debug/image.debug")).expect("a move");
+    assert_eq!(read(&image), whole);
+
+    // By build-id.
+    let Some(build_info::Identity::BuildId(id)) = &whole.identity else { panic!("a build-id") };
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = format!("debug/.build-id/{}/{}.debug", &digits[..2], &digits[2..]);
+    workshop.write(&place, "");
+    std::fs::rename(workshop.at(".debug/image.debug"), workshop.at(&place)).expect("a move");
+    let nearby = Nearby::of(&image).debug_directory(workshop.at("debug"));
+    let file = std::fs::File::open(&image).expect("an image");
+    let info = build_info::read_with(&file, &Questions::ALL, &nearby).expect("an image");
+    assert_eq!(info, whole);
+    let bytes = std::fs::read(&image).expect("an image");
+    let stripped = build_info::elf::symbol(&bytes, "plain").expect("symbols");
+    let found = build_info::elf::symbol_with(&bytes, "plain", &nearby).expect("symbols");
+    assert_eq!((stripped.len(), found.len()), (0, 1));
+
+    // What is of another build is not believed, whichever way it is told.
+    std::fs::copy(workshop.at(&place), workshop.at("image.debug")).expect("a copy");
+    run("objcopy --remove-section=.note.gnu.build-id image");
+    assert_eq!(read(&image).units, whole.units);
+    let mut other = std::fs::read(workshop.at("image.debug")).expect("debug information");
+    *other.last_mut().expect("a byte") ^= 1;
+    std::fs::write(workshop.at("image.debug"), other).expect("a file");
+    let info = read(&image);
+    assert!(info.remarks.iter().any(|one| one.ends_with("image.debug is of another build")));
+    assert!(info.remarks.iter().any(|one| one.contains("that is not found")));
+}
+
+#[test]
+fn what_dwz_takes_out_is_put_back() {
+    let workshop = Workshop::new();
+    for options in ["", "-5"] {
+        let Some(image) = workshop.build("g++", "-g -O1", "") else { return };
+        let whole = read(&image);
+        std::fs::copy(&image, workshop.at("twin")).expect("a copy");
+        if workshop.run(&format!("dwz {options} -m common.dwz image twin")).is_none() {
+            return;
+        }
+        let shared = read(&image);
+        assert_eq!(shared.remarks, [""; 0]);
+        assert_eq!(shared, whole);
+        std::fs::remove_file(workshop.at("common.dwz")).expect("what is shared");
+        let without = read(&image);
+        assert!(without.remarks[0].contains("common.dwz"), "{:?}", without.remarks);
+        assert_eq!(without.units.len(), whole.units.len());
+        assert_eq!(without.units[unit(&without, "main.cc")].size, whole.units[0].size);
+    }
+}
