@@ -71,11 +71,15 @@ pub(crate) fn write_file(
     target: &Path,
     options: &WriteOptions,
 ) -> Result<Written, FileError> {
-    let original = File::open(source).map_err(FileError::io(source, "open"))?;
+    // Before it is opened as well: to open a pipe waits for somebody to write to it.
+    let kind = fs::metadata(source).map_err(FileError::io(source, "open"))?;
+    let original = match kind.is_file() {
+        true => File::open(source).map_err(FileError::io(source, "open"))?,
+        false => return Err(not_regular(source)),
+    };
     let before = original.metadata().map_err(FileError::io(source, "stat"))?;
     if !before.is_file() {
-        let error = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-        return Err(FileError::io(source, "open")(error));
+        return Err(not_regular(source));
     }
 
     let target = place_of(target)?;
@@ -117,6 +121,11 @@ pub(crate) fn write_file(
         handle.sync_all().map_err(FileError::io(directory, "sync"))?;
     }
     Ok(Written { path: target, length, copied })
+}
+
+fn not_regular(source: &Path) -> FileError {
+    let error = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    FileError::io(source, "open")(error)
 }
 
 /// Where the target is: where its links lead. What is there may only be a regular file: a device or

@@ -183,6 +183,21 @@ mod unix {
     }
 
     #[test]
+    fn a_pipe_is_no_source_and_nobody_waits_for_it() {
+        let directory = TempDir::new().unwrap();
+        let (pipe, target) = (directory.path().join("pipe"), directory.path().join("target"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (answer, answered) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            answer.send(plan().write_file(&pipe, &target, &options())).unwrap();
+        });
+        let error = answered.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+        assert!(error.to_string().ends_with("pipe: open: not a regular file"), "{error}");
+        writer.join().unwrap();
+        assert_eq!(names(directory.path()), ["pipe"]);
+    }
+
+    #[test]
     fn a_directory_that_may_not_be_written_is_left_as_it_was() {
         let directory = TempDir::new().unwrap();
         let (source, target) = (directory.path().join("source"), directory.path().join("target"));
