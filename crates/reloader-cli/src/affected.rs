@@ -49,8 +49,10 @@ struct Listing<'a> {
 impl Affected {
     /// Shows the units; an error says why they cannot be found out.
     pub fn execute(self) -> anyhow::Result<()> {
-        // The sources' names are with the commands.
-        let wanted = Questions { commands: true, ..Questions::FILES };
+        let wanted = match self.json {
+            true => Questions::ALL,
+            false => Questions { commands: self.commands, ..Questions::FILES },
+        };
         let answer = self.inquiry.answer(wanted)?;
         let info = &answer.info;
         let mut units: Vec<UnitId> = Vec::new();

@@ -9,6 +9,7 @@ use build_info::{BuildInfo, Format, Found, Nearby, PathMap, Questions, Resolve, 
 use clap::Args;
 
 use crate::format::{self, Foreign, Incomplete, with_cure};
+use crate::kept::{Kept, Watched, Witness, witness};
 use crate::pdb_of::pdb_of;
 use crate::progress::Progress;
 
@@ -36,6 +37,14 @@ pub struct Inquiry {
     /// Run the compilers that the image names to ask them for headers that nobody has recorded
     #[arg(long)]
     run: bool,
+
+    /// Find everything out anew, and keep nothing of it
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Where to keep what was found out [default: reloader in the user's cache directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache_dir: Option<PathBuf>,
 }
 
 /// What a file says.
@@ -53,7 +62,7 @@ pub struct Answer {
 
 impl Inquiry {
     /// Finds out what is asked; an error says why it cannot be.
-    pub fn answer(&self, questions: Questions) -> anyhow::Result<Answer> {
+    pub fn answer(&self, mut questions: Questions) -> anyhow::Result<Answer> {
         let name = self.image.display().to_string();
         let progress = Progress::begin(format!("reading {name}"));
         let mut file = format::open(&self.image)?;
@@ -66,25 +75,73 @@ impl Inquiry {
             read = found.pdb;
             image_base = Some(found.image_base);
         }
-        let mut info = build_info::read_with(&file, &questions, &Nearby::of(&read))
+        // There the names of the sources come with the commands, at next to no cost.
+        questions.commands |= starts_with(&file, b"Microsoft C/C++").unwrap_or(false);
+
+        let resolve = self.resolve(&read)?;
+        let kept = if self.no_cache { None } else { self.kept(&file, &read)? };
+        let info = match kept.as_ref().and_then(|kept| kept.load(&questions)) {
+            Some(mut info) => {
+                // Files may have come and gone meanwhile, and this tells of each.
+                if questions == Questions::ALL {
+                    info.resolve(&resolve);
+                }
+                info
+            }
+            None => {
+                let (info, witnesses) =
+                    self.find_out(&file, &read, &questions, &resolve, &progress)?;
+                if let Some(kept) = &kept {
+                    kept.store(&info, &questions, &witnesses);
+                }
+                info
+            }
+        };
+        Ok(Answer { name, info, resolve, read, image_base })
+    }
+
+    /// Finds out what is asked by reading, and on which files that depends.
+    fn find_out(
+        &self,
+        file: &File,
+        read: &Path,
+        questions: &Questions,
+        resolve: &Resolve,
+        progress: &Progress,
+    ) -> anyhow::Result<(BuildInfo, Vec<Witness>)> {
+        let nearby = self.root.iter().fold(Nearby::of(read), Nearby::root);
+        let watched = Watched::new(nearby);
+        let mut info = build_info::read_with(file, questions, &watched)
             .map_err(told)
             .with_context(|| read.display().to_string())?;
-        let resolve = self.resolve(&read)?;
+        let mut witnesses = watched.into_witnesses();
         if questions.files {
-            for directory in self.build_directories(&info, &resolve)? {
+            for directory in self.build_directories(&info, resolve, &mut witnesses)? {
                 progress.stage(format!("looking around in {directory}"));
                 let mut around = Surroundings::find(&directory, &System);
                 around.image = Some(absolute(&self.image)?);
-                info.fill(&around, &resolve);
+                info.fill(&around, resolve);
+                witnesses.extend(around.witnesses);
             }
             if self.run {
                 progress.stage("asking the compilers".to_owned());
-                ask_compilers(&mut info, &resolve);
+                ask_compilers(&mut info, resolve);
             }
         }
         progress.stage("looking for the files".to_owned());
-        info.resolve(&resolve);
-        Ok(Answer { name, info, resolve, read, image_base })
+        info.resolve(resolve);
+        Ok((info, witnesses))
+    }
+
+    /// Where the answers about a file are kept.
+    fn kept(&self, file: &File, read: &Path) -> anyhow::Result<Option<Kept>> {
+        // What is wrong with a file is said when it is read.
+        let Ok(Some(identity)) = build_info::identity(file) else { return Ok(None) };
+        // A build's identity stays the same when it is stripped, or lies elsewhere.
+        let length = file.metadata().map(|it| it.len()).unwrap_or_default();
+        let here = absolute(Path::new("."))?;
+        let circumstances = format!("{:?}", (self, read, here, length));
+        Ok(Kept::of(self.cache_dir.as_deref(), &identity, &circumstances))
     }
 
     /// Where a build system may have left word: where it is said to be, or what is found from the
@@ -93,6 +150,7 @@ impl Inquiry {
         &self,
         info: &BuildInfo,
         resolve: &Resolve,
+        witnesses: &mut Vec<Witness>,
     ) -> anyhow::Result<Vec<String>> {
         if let Some(directory) = &self.build_dir {
             let directory = absolute(directory)?;
@@ -115,6 +173,9 @@ impl Inquiry {
         }
         let mut found = Vec::new();
         for start in starts {
+            // A build that comes here later is to be noticed.
+            let files = ["compile_commands.json", "build.ninja", "build"];
+            witnesses.extend(files.map(|file| witness(&format!("{start}/{file}"))));
             let directory = Surroundings::directory_above(&start, &System);
             found.extend(directory.filter(|directory| !found.contains(directory)));
         }

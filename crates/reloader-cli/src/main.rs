@@ -12,6 +12,7 @@ mod demo;
 mod destination;
 mod format;
 mod inquiry;
+mod kept;
 mod legible;
 mod modules;
 mod owner;

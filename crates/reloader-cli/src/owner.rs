@@ -68,8 +68,7 @@ struct Claimed<'a> {
 impl Owner {
     /// Shows the owners; an error says how many could not be found.
     pub fn execute(self) -> anyhow::Result<()> {
-        // The sources' names are with the commands.
-        let wanted = Questions { commands: true, files: false, contributions: true };
+        let wanted = Questions { commands: false, files: false, contributions: true };
         let answer = self.inquiry.answer(wanted)?;
         let known: Vec<Known<'_>> =
             self.wanted.iter().map(|asked| Known::of(&answer, asked)).collect();

@@ -97,6 +97,8 @@ impl End {
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reloader"));
     command.env_remove("NO_COLOR").env("TERM", "xterm").stdin(Stdio::null());
+    // Nothing that is kept from another run.
+    command.env_remove("HOME").env_remove("XDG_CACHE_HOME");
     command
 }
 

@@ -1,6 +1,8 @@
 //! `reloader units`, `affected`, `owner`, `compile-commands` and `build-report`.
 #![cfg(target_os = "linux")]
 
+/// What is kept for the next question.
+mod again;
 /// A page in a headless browser.
 mod browser;
 #[path = "../sections/desk.rs"]

@@ -41,6 +41,7 @@ fn prints(desk: &Desk, command: &str, expected: &str) {
     let path = format!("{}:{path}", program.parent().unwrap().display());
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", command]).current_dir(desk.path(".")).env("PATH", path);
+    shell.env_remove("HOME").env_remove("XDG_CACHE_HOME");
     let end = end(&mut shell);
     assert_eq!(end.code, Some(0), "{command}: {}", end.error);
     let mut lines = end.output.lines();
