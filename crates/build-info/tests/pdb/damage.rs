@@ -115,3 +115,20 @@ fn a_header_that_lies_is_an_error() {
         Error::Malformed { structure: "block map", .. } | Error::Malformed { .. }
     ));
 }
+
+#[test]
+fn regressions_keep_every_promise() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/regressions/pdb_read");
+    let mut good = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        println!("{}", path.display());
+        pdb_read(&bytes);
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("good-")) {
+            assert!(read(&bytes, &Questions::ALL).unwrap().units.len() > 1, "{}", path.display());
+            good += 1;
+        }
+    }
+    assert!(good > 0);
+}
