@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::inquiry::{Answer, Inquiry};
 use crate::legible::legible;
 use crate::palette::Palette;
-use crate::report::{complain, print};
+use crate::report::{complain, print, reason};
 
 /// Show which unit contributed what is at an address, or a function or variable
 ///
@@ -102,7 +102,7 @@ impl<'a> Known<'a> {
         let found = addresses(answer, asked);
         let (addresses, mut error) = match found {
             Ok(addresses) => (addresses, None),
-            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+            Err(error) => (Vec::new(), Some(reason(&error))),
         };
         let places: Vec<Place<'a>> =
             addresses.into_iter().map(|address| Place::of(&answer.info, address)).collect();

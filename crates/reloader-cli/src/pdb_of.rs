@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use pe_patch::{Image, PdbMatch, pdb_matches};
 
 use crate::format::{open, read, with_cure};
+use crate::report::reason;
 
 /// A Windows image's PDB, and where the image wants to be loaded.
 pub struct Found {
@@ -32,7 +33,7 @@ pub fn pdb_of(image: &Path, elsewhere: impl Fn(&str) -> Vec<PathBuf>) -> anyhow:
     for candidate in candidates {
         let shown = candidate.display();
         match open(&candidate) {
-            Err(error) => tried.push(format!("{error:#}")),
+            Err(error) => tried.push(reason(&error)),
             Ok(file) => match pdb_matches(&parsed, file) {
                 Ok(PdbMatch::Matches) => {
                     return Ok(Found { pdb: candidate, image_base: parsed.header().image_base });

@@ -16,7 +16,7 @@ use self::listing::Listing;
 use crate::destination::{Destination, usage};
 use crate::format::read;
 use crate::palette::Palette;
-use crate::report::{Report, complain, print};
+use crate::report::{Report, complain, print, reason};
 
 /// Show or change the PDB path of Windows images
 ///
@@ -147,7 +147,7 @@ impl Failure {
         });
         Self {
             file: file.display().to_string(),
-            error: format!("{error:#}{cure}"),
+            error: format!("{}{cure}", reason(error)),
             offset: cause.and_then(pe_patch::Error::offset),
         }
     }

@@ -157,7 +157,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 
 /// Says why the program failed.
 pub fn complain(error: &anyhow::Error) {
-    say(Palette::of(&io::stderr()).bad, &format!("{error:#}"));
+    say(Palette::of(&io::stderr()).bad, &reason(error));
+}
+
+/// An error with its causes, each said once: many name theirs themselves.
+pub fn reason(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            said if said.ends_with(&cause) => said.to_owned(),
+            said => format!("{said}: {cause}"),
+        }
+    })
 }
 
 /// Says what the program is doing where nothing else would show it.
@@ -173,4 +185,20 @@ fn say(style: Style, text: &str) {
 fn write_flushed(out: &mut impl Write, line: &str) -> io::Result<()> {
     out.write_all(line.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn each_cause_of_an_error_is_said_once() {
+        let error = Err::<(), _>(anyhow!("not found"))
+            .context("open: not found")
+            .context("cannot read a")
+            .unwrap_err();
+        assert_eq!(reason(&error), "cannot read a: open: not found");
+    }
 }
