@@ -85,16 +85,40 @@ impl Cache {
 
     /// The answer to some questions, if they were asked before and nothing has changed since.
     pub fn load(&self, key: &CacheKey, questions: &Questions) -> Option<BuildInfo> {
+        self.entry(key, questions)?.info(questions)
+    }
+
+    /// The same for [`BuildInfo::affected`] alone: the units have no files, and of the files those
+    /// alone have units that the paths are recognised as. It is far less work. `commands` says
+    /// whether the units' commands are wanted.
+    pub fn load_for_paths<S: AsRef<str>>(
+        &self,
+        key: &CacheKey,
+        paths: &[S],
+        commands: bool,
+    ) -> Option<BuildInfo> {
+        let questions = Questions { commands, files: true, contributions: false };
+        let wanted = |info: &BuildInfo| {
+            info.affected(paths).matches.into_iter().flat_map(|one| one.files).collect()
+        };
+        self.entry(key, &questions)?.info_of_files(&questions, wanted)
+    }
+
+    /// The same for [`BuildInfo::owners`] alone: of the contributions there are those that matter
+    /// for the addresses.
+    pub fn load_for_addresses(&self, key: &CacheKey, addresses: &[u64]) -> Option<BuildInfo> {
+        let questions = Questions { commands: false, files: false, contributions: true };
+        self.entry(key, &questions)?.info_at(&questions, addresses)
+    }
+
+    fn entry(&self, key: &CacheKey, questions: &Questions) -> Option<layout::Entry> {
         let path = self.directory.join(key.name());
         let mut entry = layout::Entry::open(fs::File::open(path).ok()?, &key.name(), questions)?;
         let witnesses: Vec<(String, Stamp)> = entry.witnesses()?;
         let same = |(path, stamp): &(String, Stamp)| {
             System.stamp(path).map_or(*stamp == GONE, |today| today == *stamp)
         };
-        if !witnesses.iter().all(same) {
-            return None;
-        }
-        entry.info(questions)
+        witnesses.iter().all(same).then_some(entry)
     }
 
     /// Keeps what is known of a binary: the answer to `questions`. It counts as long as the

@@ -122,6 +122,35 @@ fn what_is_stored_comes_back_as_far_as_it_is_asked_for() {
 }
 
 #[test]
+fn what_is_loaded_for_a_question_answers_it_as_the_whole_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = Cache::at(directory.path());
+    let mut info = units(300, 40);
+    for at in (0..300).step_by(3) {
+        let first = info.contributions[at];
+        info.contributions[at].claim = Claim::First;
+        for next in [1, 2] {
+            let loser = Contribution { claim: Claim::Loser, unit: UnitId(next), ..first };
+            info.contributions.insert(at + next as usize, loser);
+        }
+    }
+    cache.store(&key(), &info, &Questions::ALL, &[]).unwrap();
+    let paths = [r"C:\src\7.h", "8.H", "none", r"src\9.h"];
+    let loaded = cache.load_for_paths(&key(), &paths, true).unwrap();
+    assert_eq!(loaded.affected(&paths), info.affected(&paths));
+    assert!(!loaded.affected(&paths).units.is_empty());
+    assert_eq!(loaded.units[5].command, info.units[5].command);
+    let addresses: Vec<u64> = (0..5000).step_by(7).chain([u64::MAX]).collect();
+    for some in addresses.chunks(100) {
+        let loaded = cache.load_for_addresses(&key(), some).unwrap();
+        for address in some {
+            assert_eq!(loaded.owners(*address), info.owners(*address), "{address:#x}");
+        }
+    }
+    assert_eq!(cache.load_for_addresses(&key(), &[]).unwrap().contributions, []);
+}
+
+#[test]
 fn what_was_not_asked_is_not_answered() {
     let directory = tempfile::tempdir().unwrap();
     let cache = Cache::at(directory.path());
