@@ -87,7 +87,7 @@ fn child(task: &str, place: &Path) {
     match task {
         "nothing" => {}
         "postcard-affected" => {
-            asked(whole(std::fs::read(place.join("whole.postcard")).unwrap(), false))
+            asked(whole(std::fs::read(place.join("whole.postcard")).unwrap(), false));
         }
         "json-affected" => asked(whole(std::fs::read(place.join("whole.json")).unwrap(), true)),
         question => answer(question, place),
