@@ -70,7 +70,7 @@ impl Resolve {
         self
     }
 
-    /// The spelling of a path that starts from a directory, as a [resolved](BuildInfo::resolve)
+    /// The spelling of a path that starts from a directory, as a [resolved](crate::BuildInfo::resolve)
     /// file has it, and whether it is there.
     ///
     /// ```

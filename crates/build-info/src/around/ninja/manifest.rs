@@ -46,9 +46,10 @@ impl Manifest {
             directory,
             scopes: Scopes { all: vec![Scope::default()], budget: LEAST_BUDGET },
             manifest: Self { log_directory: directory.to_owned(), ..Self::default() },
+            chain: Vec::new(),
             seen: HashSet::new(),
         };
-        reader.file(manifest, 0, 0);
+        reader.file(manifest, 0);
         if let Some(builddir) = reader.scopes.value(0, "builddir").filter(|path| !path.is_empty()) {
             reader.manifest.log_directory = find::below(directory, builddir, disk);
         }
@@ -61,6 +62,8 @@ struct Reader<'a> {
     directory: &'a str,
     scopes: Scopes,
     manifest: Manifest,
+    /// The files that include the one that is being read.
+    chain: Vec<String>,
     /// The files that were read, once each.
     seen: HashSet<String>,
 }
@@ -73,15 +76,17 @@ struct Line<'a> {
 }
 
 impl Reader<'_> {
-    fn file(&mut self, path: &str, scope: usize, depth: usize) {
+    fn file(&mut self, path: &str, scope: usize) {
         let path = find::below(self.directory, path, self.disk);
-        if depth > DEEPEST || self.manifest.files.len() >= MOST_FILES {
-            self.manifest.remarks.push(format!("{path}: included too deep, or one of too many"));
-            return;
+        if self.chain.contains(&path) {
+            return self.remark(format!("{path}: includes itself"));
+        }
+        if self.chain.len() >= DEEPEST || self.manifest.files.len() >= MOST_FILES {
+            return self.remark(format!("{path}: included too deep, or one of too many"));
         }
         let bytes = match self.disk.read(&path, MOST_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) => return self.manifest.remarks.push(format!("{path}: {error}")),
+            Err(error) => return self.remark(format!("{path}: {error}")),
         };
         // A file that is included again gives nothing more to spend.
         if self.seen.insert(path.clone()) {
@@ -90,12 +95,20 @@ impl Reader<'_> {
         self.manifest.files.push(path.clone());
         let text = String::from_utf8_lossy(&bytes);
         let lines = lines(&text);
-        if let Err(error) = self.lines(&lines, scope, depth) {
-            self.manifest.remarks.push(format!("{path}: {error}"));
+        self.chain.push(path.clone());
+        if let Err(error) = self.lines(&lines, scope) {
+            self.remark(format!("{path}: {error}"));
+        }
+        self.chain.pop();
+    }
+
+    fn remark(&mut self, remark: String) {
+        if self.manifest.remarks.len() < MOST_REMARKS {
+            self.manifest.remarks.push(remark);
         }
     }
 
-    fn lines(&mut self, lines: &[Line<'_>], scope: usize, depth: usize) -> Result<(), TextError> {
+    fn lines(&mut self, lines: &[Line<'_>], scope: usize) -> Result<(), TextError> {
         let mut rest = lines;
         while let Some((line, after)) = rest.split_first() {
             let block = after.iter().take_while(|line| line.indented).count();
@@ -127,6 +140,8 @@ impl Reader<'_> {
                     self.manifest.edges.extend(edge);
                 }
                 "include" | "subninja" => {
+                    let left = self.scopes.budget.checked_sub(EDGE);
+                    self.scopes.budget = left.ok_or_else(|| Trouble::Budget.at(line.number))?;
                     let path = self.scopes.replaced(scope, tail);
                     let path = path.map_err(|trouble| trouble.at(line.number))?;
                     let mut inner = scope;
@@ -134,7 +149,7 @@ impl Reader<'_> {
                         inner = self.scopes.all.len();
                         self.scopes.all.push(Scope { parent: Some(scope), ..Scope::default() });
                     }
-                    self.file(&path, inner, depth.saturating_add(1));
+                    self.file(&path, inner);
                 }
                 "pool" | "default" => {}
                 _ => {
@@ -381,5 +396,6 @@ const LEAST_BUDGET: usize = 8 << 20;
 /// What an edge costs besides its texts.
 const EDGE: usize = 256;
 const MOST_FILES: usize = 10_000;
+const MOST_REMARKS: usize = 100;
 const MOST_BYTES: usize = 1 << 30;
 const DEEPEST: usize = 32;

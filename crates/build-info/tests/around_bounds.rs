@@ -1,0 +1,67 @@
+//! What is small takes little memory, whatever it claims.
+
+#[path = "support/heap.rs"]
+mod heap;
+
+use build_info::around::{CargoOutput, Depfile, Manifest, NinjaLog, Surroundings};
+use build_info::{Cache, CacheKey, Identity, Questions, Quoting, System};
+
+const MOST: usize = 64 << 20;
+
+#[test]
+fn a_small_manifest_takes_at_most_64_megabytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().to_str().unwrap();
+    let lines =
+        |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let doubled = lines(64, &|number| format!("v{} = $v{number}$v{number}\n", number + 1));
+    let of_rule = lines(64, &|number| format!("  w{number} = $w{}$w{}\n", number + 1, number + 1));
+    let long = "x".repeat(50_000);
+    for text in [
+        format!("v0 = {long}\n{doubled}"),
+        format!("rule r\n  command = $w0\n{of_rule}build o: r i\n"),
+        format!(
+            "rule r\n  command = {long}\n{}",
+            lines(5_000, &|number| format!("build {number}: r\n"))
+        ),
+        format!(
+            "rule r\n  command = $in $in_newline $out\nv = {long}\nbuild $v: r {}\n",
+            "$v ".repeat(5_000)
+        ),
+        format!("rule r\n  command = c\nbuild o: r\n{}", "include build.ninja\n".repeat(50)),
+        format!("rule r\n  command = c\nbuild o: r\n{}", "subninja other.ninja\n".repeat(5_000)),
+    ] {
+        std::fs::write(directory.path().join("build.ninja"), &text).unwrap();
+        std::fs::write(directory.path().join("other.ninja"), "build p: r\n".repeat(50)).unwrap();
+        let (manifest, most) = heap::most_during(|| Manifest::read(root, "build.ninja", &System));
+        assert!(most < MOST, "{most} bytes for {} of {:?}", text.len(), &text[..40]);
+        let read = |around: &mut Surroundings| around.add_ninja(root, "build.ninja", &System);
+        let (_, most) = heap::most_during(|| read(&mut Surroundings::default()));
+        assert!(most < 2 * MOST, "{most} bytes for {} edges", manifest.edges.len());
+    }
+}
+
+#[test]
+fn a_log_a_depfile_a_line_and_an_entry_take_what_they_have() {
+    let mut log = b"# ninjadeps\n\x04\0\0\0".to_vec();
+    log.extend(0x8007_fffc_u32.to_le_bytes());
+    let text = "a ".repeat(100_000);
+    let line = "\\\"".repeat(100_000);
+    let identity = Identity::BuildId(vec![1]);
+    let directory = tempfile::tempdir().unwrap();
+    let (_, most) = heap::most_during(|| {
+        assert!(NinjaLog::parse(&log).unwrap().is_cut);
+        Depfile::parse(format!("{text}: {text}").as_bytes());
+        CargoOutput::parse(text.as_bytes());
+        for quoting in
+            [Quoting::Windows, Quoting::Posix, Quoting::Gnu, Quoting::Llvm, Quoting::Words]
+        {
+            quoting.split(&line);
+            quoting.split(&text);
+        }
+        assert!(
+            Cache::at(directory.path()).load(&CacheKey::new(&identity), &Questions::ALL).is_none()
+        );
+    });
+    assert!(most < MOST, "{most}");
+}
