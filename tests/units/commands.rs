@@ -3,6 +3,7 @@ use std::fs;
 use build_info::{BuildInfo, Gap, Resolve};
 use reloader_tests::{Project, Run, SOURCES, System, Toolchain};
 
+use crate::editor::no_complaint;
 use crate::ground::{CLANG, GCC, SYSTEMS};
 use crate::reading::{alone, around, source_of};
 
@@ -42,6 +43,20 @@ fn what_only_a_makefile_knows_is_named_as_wanting() {
         .collect();
     assert_eq!(own.len(), SOURCES.len(), "{database:?}");
     assert!(own.iter().all(|one| one.gaps.contains(&Gap::Options)), "{database:?}");
+}
+
+#[test]
+fn an_editor_has_no_complaint_of_the_commands() {
+    for toolchain in [GCC, CLANG] {
+        let Some(project) = Project::build(System::Ninja, &toolchain) else { continue };
+        let info = around(&project.image, &project.build);
+        let database = info.compile_commands(&Resolve::new());
+        let own = database
+            .entries
+            .into_iter()
+            .filter(|entry| SOURCES.contains(&&*source_of(&info, &project, entry.unit.0)));
+        no_complaint(&project.root, &own.collect::<Vec<_>>());
+    }
 }
 
 /// Each source's entry is the compiler's own account of how it was run.

@@ -3,6 +3,8 @@
 
 /// Commands: recovered, and run again.
 mod commands;
+/// What an editor thinks of the commands.
+mod editor;
 /// The project itself: it builds, and its headers are what they are said to be.
 mod ground;
 /// Which sources each of the seven headers is found to be in.
@@ -13,3 +15,5 @@ mod owners;
 mod reading;
 /// Kinds of debug information.
 mod variants;
+/// PDBs by Clang and LLD, compiled again.
+mod windows;

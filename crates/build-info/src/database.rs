@@ -166,12 +166,56 @@ fn completed(
         arguments.extend((!compiles).then(|| "-c".to_owned()));
         arguments.extend(recorded(&unit.compiler_pdb).map(|path| format!("-Fd{path}")));
         arguments.extend(object.map(|path| format!("-Fo{path}")));
+    } else if is_front_end {
+        // What Clang leaves out of what it records of itself.
+        let main = source.rsplit(['/', '\\']).next().unwrap_or(source);
+        arguments.extend(["-main-file-name", main].map(str::to_owned));
+        arguments.extend(object.map(|path| format!("-object-file-name={path}")));
+        arguments.extend(object.into_iter().flat_map(|path| ["-o", path].map(str::to_owned)));
     } else {
-        arguments.extend((!is_front_end).then(|| "-c".to_owned()));
+        arguments.push("-c".to_owned());
         arguments.extend(object.into_iter().flat_map(|path| ["-o", path].map(str::to_owned)));
     }
     arguments.push(source.to_owned());
     arguments
+}
+
+impl CompileCommand {
+    /// The arguments as tools that read a compilation database understand them.
+    ///
+    /// These expect to be told what a compiler's driver is told. PDBs have what Clang's driver told
+    /// its front end (`-cc1`); here each such option is handed through (`-Xclang`). That compiles the
+    /// same, but is recorded differently in turn, so that for the same object to the last byte it
+    /// takes the [arguments](Self::arguments) themselves.
+    pub fn driver_arguments(&self) -> Vec<String> {
+        let Some((compiler, options)) = self
+            .arguments
+            .split_first()
+            .filter(|(_, rest)| rest.first().is_some_and(|first| first == "-cc1"))
+        else {
+            return self.arguments.clone();
+        };
+        let source = options.last();
+        let mut options = options.iter().skip(1).peekable();
+        // The directories that the driver would add are among the options already.
+        let mut driven = vec![compiler.clone(), "-nostdinc".to_owned()];
+        while let Some(option) = options.next() {
+            match option.as_str() {
+                "-emit-obj" => {}
+                "-main-file-name" => drop(options.next()),
+                "-triple" => driven.extend(options.next().map(|it| format!("--target={it}"))),
+                "-x" | "-o" => {
+                    driven.push(option.clone());
+                    driven.extend(options.next().cloned());
+                }
+                _ if option.starts_with("-object-file-name=") || options.peek().is_none() => {}
+                _ => driven.extend(["-Xclang".to_owned(), option.clone()]),
+            }
+        }
+        driven.push("-c".to_owned());
+        driven.extend(source.cloned());
+        driven
+    }
 }
 
 impl Unit {

@@ -36,7 +36,7 @@ pub struct CompileCommands {
 struct Written<'a> {
     directory: &'a str,
     file: &'a str,
-    arguments: &'a [String],
+    arguments: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
 }
@@ -81,7 +81,7 @@ impl<'a> Written<'a> {
         Self {
             directory: &entry.directory,
             file: &entry.file,
-            arguments: &entry.arguments,
+            arguments: entry.driver_arguments(),
             output: entry.output.as_deref(),
         }
     }

@@ -70,6 +70,7 @@ fn a_whole_command_stays_as_it_is() {
     assert_eq!(database.wanting, []);
     let [entry] = &*database.entries else { panic!("{database:?}") };
     assert_eq!(entry.arguments, ["/usr/bin/clang", "-c", "a b.c", "-o", "out.o"]);
+    assert_eq!(entry.driver_arguments(), entry.arguments);
     assert_eq!(entry.output.as_deref(), Some("out.o"));
 }
 
@@ -77,16 +78,24 @@ fn a_whole_command_stays_as_it_is() {
 fn the_front_end_that_a_pdb_records_is_not_told_to_compile_twice() {
     let database = of(Unit {
         object: fact("a.obj"),
-        source: fact("a.c"),
+        source: fact("src/a.c"),
         cwd: fact("/src"),
         compiler: fact("/usr/bin/clang"),
-        command: line(r#""-cc1" "-triple" "x" "-emit-obj""#, Quoting::Posix, false),
+        command: line(
+            r#""-cc1" "-triple" "x" "-emit-obj" "-O2" "-D" "Y" "-x" "c""#,
+            Quoting::Posix,
+            false,
+        ),
         ..Unit::default()
     });
     assert_eq!(database.wanting, []);
     let [entry] = &*database.entries else { panic!("{database:?}") };
-    let words = ["/usr/bin/clang", "-cc1", "-triple", "x", "-emit-obj", "-o", "a.obj", "a.c"];
-    assert_eq!(entry.arguments, words);
+    let whole = "/usr/bin/clang -cc1 -triple x -emit-obj -O2 -D Y -x c -main-file-name a.c \
+                 -object-file-name=a.obj -o a.obj src/a.c";
+    assert_eq!(entry.arguments.join(" "), whole);
+    let driven = "/usr/bin/clang -nostdinc --target=x -Xclang -O2 -Xclang -D -Xclang Y -x c \
+                  -o a.obj -c src/a.c";
+    assert_eq!(entry.driver_arguments().join(" "), driven);
 }
 
 #[test]
