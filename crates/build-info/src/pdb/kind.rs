@@ -26,10 +26,10 @@ pub(super) fn kind(module: &Module, object: Option<&str>, language: Option<u8>) 
         return Kind::Linker;
     }
     // An import library has a module by the library's name for each of its tables.
-    if has_ending(base, ".dll") || is_mingw_import(base) {
+    if has_ending(base, ".dll") || is_of_dlltool(base, &module.object_file) {
         return Kind::Import;
     }
-    if LINK_TIME.iter().any(|ending| has_ending(base, ending)) || base == "lto.tmp" {
+    if base.contains(".lto.") || base == "lto.tmp" {
         return Kind::LinkTimeCode;
     }
     if is_runtime(module) || object.is_some_and(is_of_runtime_sources) {
@@ -56,9 +56,17 @@ fn is_of_runtime_sources(path: &str) -> bool {
     RUNTIME_SOURCES.iter().any(|part| path.contains(part))
 }
 
-fn is_mingw_import(base: &str) -> bool {
-    // `libkernel32.a` of MinGW: members like `lib64_libkernel32_a-abcd.o` or `dabcds00012.o`.
-    base.starts_with("lib64_lib") || base.starts_with("lib32_lib")
+/// Whether a member of an archive is what dlltool makes of a library's definitions: a head, a tail,
+/// and one for each name: `libkernel32h.o`, `libkernel32t.o`, `libmsvcrt_defs00055.o`.
+fn is_of_dlltool(base: &str, archive: &str) -> bool {
+    let stem = base_name(archive).strip_suffix(".a");
+    let rest = stem.filter(|stem| !stem.is_empty()).and_then(|stem| base.strip_prefix(stem));
+    let rest = rest.and_then(|rest| rest.strip_suffix(".o")).unwrap_or_default();
+    let rest = rest.strip_prefix("_def").unwrap_or(rest);
+    let is_numbered = rest.strip_prefix('s').is_some_and(|number| {
+        number.len() == 5 && number.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    is_numbered || rest == "h" || rest == "t"
 }
 
 fn base_name(path: &str) -> &str {
@@ -69,8 +77,6 @@ fn has_ending(name: &str, ending: &str) -> bool {
     let start = name.len().saturating_sub(ending.len());
     name.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
-
-const LINK_TIME: [&str; 3] = [".lto.obj", ".lto.o", ".lto.tmp"];
 
 /// Names of archives, without `lib` before and a debug build's `d` after.
 const RUNTIME: [&str; 27] = [

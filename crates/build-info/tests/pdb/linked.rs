@@ -223,3 +223,102 @@ fn large_ones_are_the_same_table_with_another_reader() {
         assert!(second::table(&ours) == second::table(&theirs), "{}", path.display());
     }
 }
+
+/// Compiles and links in a directory, and gives what the PDB says; `None` without the tools.
+fn linked(compile: &[&str], link: &[&str], pdb: &str, directory: &Path) -> Option<BuildInfo> {
+    for command in [compile, link] {
+        let (program, arguments) = command.split_first().unwrap();
+        let Ok(output) = Command::new(program).current_dir(directory).args(arguments).output()
+        else {
+            assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "{program} is missing");
+            println!("skipped: {program} is missing");
+            return None;
+        };
+        assert!(output.status.success(), "{command:?}: {output:?}");
+    }
+    Some(all(&fs::read(directory.join(pdb)).unwrap()))
+}
+
+const LINK: [&str; 5] =
+    ["lld-link-19", "/debug", "/nodefaultlib", "/entry:entry", "/subsystem:console"];
+
+#[test]
+fn code_that_is_generated_when_linking_is_of_no_one_source() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.cpp"), "extern \"C\" int entry() { return 1; }").unwrap();
+    for how in ["-flto", "-flto=thin"] {
+        let compile = ["clang-19", "--driver-mode=cl", "/c", "/Z7", "/Zl", how, TARGET, "a.cpp"];
+        let link = [&LINK[..], &["a.obj"]].concat();
+        let Some(info) = linked(&compile, &link, "a.pdb", directory.path()) else { return };
+        assert_eq!(info.units[0].kind, Kind::LinkTimeCode, "{how}: {:?}", info.units[0].module);
+    }
+}
+
+#[test]
+fn a_program_of_mingw_is_told_from_its_runtime_and_its_imports() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.c"), "#include <stdio.h>\nint main() { puts(\"\"); }")
+        .unwrap();
+    let target = "--target=x86_64-w64-mingw32";
+    let compile = ["clang-19", target, "-g", "-gcodeview", "-c", "a.c"];
+    let link = ["clang-19", target, "-fuse-ld=lld-19", "-Wl,--pdb=a.pdb", "a.o", "-o", "a.exe"];
+    let Some(info) = linked(&compile, &link, "a.pdb", directory.path()) else { return };
+    let of = |kind: Kind| info.units.iter().filter(|unit| unit.kind == kind).count();
+    assert_eq!((of(Kind::Source), of(Kind::Linker)), (1, 1));
+    assert!(of(Kind::Import) > 10 && of(Kind::Runtime) > 10);
+    let unit = info.units.iter().find(|unit| unit.kind == Kind::Source).unwrap();
+    assert!(unit.module.ends_with("/a.o"));
+    assert_eq!(unit.source.as_ref().unwrap().value, "a.c");
+}
+
+#[test]
+fn a_unit_of_rust_has_a_directory_and_a_source_and_no_command() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.rs"), NO_CORE).unwrap();
+    // A crate without any other needs what only an unstable compiler lets it say.
+    let compiled = Command::new("rustc")
+        .current_dir(directory.path())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .args(["--target=x86_64-pc-windows-msvc", "-g", "-Cpanic=abort", "--emit=obj", "-oa.obj"])
+        .arg("a.rs")
+        .output()
+        .unwrap();
+    if !compiled.status.success() {
+        let why = String::from_utf8_lossy(&compiled.stderr);
+        return println!("skipped: what such a crate needs differs in this compiler: {why}");
+    }
+    let link = [&LINK[..], &["a.obj"]].concat();
+    let Some(info) = linked(&["rustc", "--version"], &link, "a.pdb", directory.path()) else {
+        return;
+    };
+    let unit = &info.units[0];
+    assert_eq!(unit.language.as_deref(), Some("Rust"));
+    assert!(unit.producer.as_ref().unwrap().contains("rustc"));
+    assert!(unit.source.as_ref().unwrap().value.starts_with("a.rs"));
+    let cwd = fs::canonicalize(directory.path()).unwrap();
+    assert_eq!(Path::new(&unit.cwd.as_ref().unwrap().value), cwd);
+    assert!(unit.command.is_none() && unit.compiler.is_none());
+    let path = &info.files[unit.files[0].file.0 as usize].path;
+    assert_eq!(Path::new(path), cwd.join("a.rs"));
+}
+
+const TARGET: &str = "--target=x86_64-pc-windows-msvc";
+const NO_CORE: &str = r#"
+#![feature(no_core, lang_items, auto_traits)]
+#![no_core]
+#![crate_type = "lib"]
+#![allow(internal_features)]
+#[lang = "pointee_sized"]
+pub trait PointeeSized {}
+#[lang = "meta_sized"]
+pub trait MetaSized: PointeeSized {}
+#[lang = "sized"]
+pub trait Sized: MetaSized {}
+#[lang = "copy"]
+pub trait Copy {}
+impl Copy for i32 {}
+#[lang = "freeze"]
+unsafe auto trait Freeze {}
+#[unsafe(no_mangle)]
+pub extern "C" fn entry() -> i32 { 3 }
+"#;

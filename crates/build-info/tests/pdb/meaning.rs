@@ -313,6 +313,11 @@ fn the_kinds_of_modules_are_told_apart() {
         ("x.o", "/usr/x86_64-w64-mingw32/lib/libmingwex.a", Kind::Runtime),
         ("crt2.o", "/usr/x86_64-w64-mingw32/lib/crt2.o", Kind::Runtime),
         ("x.obj", "C:\\a\\c.lib.backup\\d.obj", Kind::Source),
+        ("game.exe.lto.unit.obj", "", Kind::LinkTimeCode),
+        ("lib64_libmingw32_a-gccmain.o", "/mingw/libmingw32.a", Kind::Runtime),
+        ("libmsvcrt_defs00055.o", "/mingw/libmsvcrt.a", Kind::Import),
+        ("libkernel32t.o", "/mingw/libkernel32.a", Kind::Import),
+        ("libgame_chat.o", "/b/libgame.a", Kind::Source),
     ];
     let mut pdb = Pdb::new();
     pdb.modules = cases
