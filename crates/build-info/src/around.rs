@@ -33,7 +33,8 @@ pub struct Surroundings {
     /// The image, where it was linked to: so that what was compiled twice is told by which of
     /// the two went into it.
     pub image: Option<String>,
-    /// What was read for it, so that one can tell whether it would say the same today.
+    /// What was read for it, and what was not there (all zeros), so that one can tell whether it
+    /// would say the same today. Dependency files that are new are not noticed.
     pub witnesses: Vec<(String, Stamp)>,
     /// What could not be read, and why.
     pub remarks: Vec<String>,

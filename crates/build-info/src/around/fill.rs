@@ -187,12 +187,7 @@ impl<'a> Matching<'a, '_> {
         let source = key(source);
         let of_source = self.index.of_source(&source).filter(|step| wanted(step));
         // A depfile's paths start where the compiler ran.
-        let adrift = self.index.of_name(&source).filter(|step| {
-            let starts_here = |path: &String| key(path) == source;
-            step.directory.is_none()
-                && wanted(step)
-                && step.source.as_ref().is_some_and(starts_here)
-        });
+        let adrift = self.index.adrift(cwd, &source, resolve, format).filter(|step| wanted(step));
         let adrift: Vec<&Step> = adrift.collect();
         let of_objects = adrift
             .iter()

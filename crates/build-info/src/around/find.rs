@@ -56,7 +56,7 @@ impl Surroundings {
         }
     }
 
-    /// Notes that a file was read.
+    /// Notes that a file was read, or was not there.
     pub(super) fn witness(&mut self, path: String, disk: &dyn Disk) {
         let gone = Stamp { modified: 0, length: 0 };
         let stamp = disk.stamp(&path).unwrap_or(gone);
@@ -72,12 +72,17 @@ impl Surroundings {
                 }
                 self.witness(commands, disk);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            // It may be there the next time.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.witness(commands, disk);
+            }
             Err(error) => self.remarks.push(format!("{commands}: {error}")),
         }
         let manifest = below(directory, MANIFEST, disk);
         if disk.stamp(&manifest).is_ok() {
             self.add_ninja(directory, MANIFEST, disk);
+        } else {
+            self.witness(manifest, disk);
         }
         self.walk(directory, disk);
     }

@@ -1,8 +1,10 @@
 //! Steps by what they made and by what they were made from.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Link, Step, Surroundings};
+use crate::path::{Spelled, style};
 use crate::{Format, Resolve};
 
 /// Steps by what they made and by what they were made from, paths in the spelling that they are
@@ -14,6 +16,8 @@ pub(super) struct Index<'a> {
     /// By the last name of the source: a depfile does not say where its paths start, and some
     /// binaries do not say where their sources are.
     by_name: HashMap<String, Vec<usize>>,
+    /// What was found by name before: many units may have one source.
+    adrift: RefCell<HashMap<(String, String), Vec<usize>>>,
     /// What went into the image, where that is known.
     linked: Option<HashSet<String>>,
     pub(super) link: Option<&'a Link>,
@@ -26,6 +30,7 @@ impl<'a> Index<'a> {
             by_output: HashMap::new(),
             by_source: HashMap::new(),
             by_name: HashMap::new(),
+            adrift: RefCell::default(),
             linked: None,
             link: None,
         };
@@ -33,7 +38,14 @@ impl<'a> Index<'a> {
             if let Some(source) = &step.source {
                 index.by_name.entry(last_name(source)).or_default().push(number);
             }
-            let Some(directory) = &step.directory else { continue };
+            let rooted = |path: &&String| Spelled::parse(path, style(format)).is_absolute();
+            let Some(directory) = &step.directory else {
+                if let Some(source) = step.source.as_ref().filter(rooted) {
+                    let key = resolve.key("", source, format);
+                    index.by_source.entry(key).or_default().push(number);
+                }
+                continue;
+            };
             for output in &step.outputs {
                 let key = resolve.key(directory, output, format);
                 index.by_output.entry(key).or_default().push(number);
@@ -59,6 +71,35 @@ impl<'a> Index<'a> {
 
     pub(super) fn of_name(&self, source: &str) -> impl Iterator<Item = &'a Step> {
         self.steps(self.by_name.get(&last_name(source)))
+    }
+
+    /// The steps that do not say where their paths start, and whose source is that of a unit if
+    /// they start where the unit's compiler ran.
+    pub(super) fn adrift(
+        &self,
+        cwd: &str,
+        source: &str,
+        resolve: &Resolve,
+        format: Format,
+    ) -> impl Iterator<Item = &'a Step> + use<'a> {
+        let asked = (cwd.to_owned(), source.to_owned());
+        let known = self.adrift.borrow().get(&asked).cloned();
+        let numbers = known.unwrap_or_else(|| {
+            let named = self.by_name.get(&last_name(source)).into_iter().flatten().copied();
+            let same = |number: &usize| {
+                let step = self.around.steps.get(*number);
+                step.filter(|step| step.directory.is_none()).is_some_and(|step| {
+                    let path = step.source.as_deref().unwrap_or_default();
+                    !Spelled::parse(path, style(format)).is_absolute()
+                        && resolve.key(cwd, path, format) == source
+                })
+            };
+            let numbers: Vec<usize> = named.filter(same).collect();
+            self.adrift.borrow_mut().insert(asked, numbers.clone());
+            numbers
+        });
+        let around = self.around;
+        numbers.into_iter().filter_map(move |number| around.steps.get(number))
     }
 
     /// Whether something of a step went into the image; nothing where that is not known.
