@@ -6,11 +6,11 @@ use build_info::{Kind, Questions, Quoting, UnitId};
 use clap::Args;
 use serde::Serialize;
 
-use crate::inquiry::{Answer, Inquiry};
+use crate::inquiry::{Answer, Inquiry, Narrow};
 use crate::legible::legible;
 use crate::report::{print, remark};
+use crate::units::Called;
 use crate::units::listing::Listed;
-use crate::units::{Called, counted};
 
 /// Show which units have to be compiled again when files have changed
 ///
@@ -49,32 +49,47 @@ struct Listing<'a> {
 impl Affected {
     /// Shows the units; an error says why they cannot be found out.
     pub fn execute(self) -> anyhow::Result<()> {
-        let wanted = match self.json {
-            true => Questions::ALL,
-            false => Questions { commands: self.commands, ..Questions::FILES },
+        let subject = self.inquiry.open()?;
+        let here = std::env::current_dir()?;
+        let asked: Vec<[String; 2]> = self
+            .files
+            .iter()
+            .map(|file| {
+                let named = file.to_string_lossy().into_owned();
+                let here = here.to_string_lossy();
+                [subject.resolve.locate(&here, &named, subject.format).0, named]
+            })
+            .collect();
+        let (wanted, narrow) = match self.json {
+            true => (Questions::ALL, Narrow::Nothing),
+            false => (
+                Questions { commands: self.commands, ..Questions::FILES },
+                Narrow::Paths(asked.as_flattened().to_vec()),
+            ),
         };
-        let answer = self.inquiry.answer(wanted)?;
+        let answer = subject.answer(wanted, &narrow)?;
         let info = &answer.info;
         let mut units: Vec<UnitId> = Vec::new();
         let mut unknown = Vec::new();
-        for file in &self.files {
-            let named = file.to_string_lossy();
-            match look_up(&answer, &named)? {
-                found if found.is_empty() => unknown.push(named.into_owned()),
-                found => units.extend(found),
+        for paths in asked {
+            // As it is now, or else as it was recorded.
+            let found = paths.iter().map(|path| info.affected(&[path]).units);
+            match found.into_iter().find(|units| !units.is_empty()) {
+                Some(found) => units.extend(found),
+                None => unknown.push(paths[1].clone()),
             }
         }
         units.sort_unstable();
         units.dedup();
         // What is generated when all is linked is not compiled by itself.
         units.retain(|id| info.units[id.0 as usize].kind != Kind::LinkTimeCode);
-        let is_partial = |number: &u32| {
-            let unit = &info.units[*number as usize];
-            unit.kind == Kind::Source && !unit.has_all_files() && !units.contains(&UnitId(*number))
-        };
-        let partial = (0..).take(info.units.len()).filter(is_partial).count();
-
         if self.json {
+            let is_partial = |number: &u32| {
+                let unit = &info.units[*number as usize];
+                let is_known = units.contains(&UnitId(*number)) || unit.has_all_files();
+                unit.kind == Kind::Source && !is_known
+            };
+            let partial = (0..).take(info.units.len()).filter(is_partial).count();
             let units = units.iter().map(|id| Listed::of(info, &info.units[id.0 as usize]));
             let listing = Listing { file: &answer.name, units: units.collect(), unknown, partial };
             return print(&serde_json::to_string(&listing)?);
@@ -90,27 +105,9 @@ impl Affected {
         for file in &unknown {
             remark(&format!("{}: no unit is known to be made from it", legible(file)));
         }
-        if partial > 0 {
-            remark(&format!(
-                "{} may be affected too: which files they are made from is known in part only; \
-                 --build-dir names the directory of a build.ninja or of depfiles, and -g3 records \
-                 all headers",
-                counted(partial, "more unit"),
-            ));
-        }
+        info.remarks.iter().for_each(|text| remark(&legible(text)));
         Ok(())
     }
-}
-
-/// The units that were made from a file.
-fn look_up(answer: &Answer, named: &str) -> anyhow::Result<Vec<UnitId>> {
-    let here = std::env::current_dir()?;
-    let (located, _) = answer.resolve.locate(&here.to_string_lossy(), named, answer.info.format);
-    let found = answer.info.affected(&[located]).units;
-    if found.is_empty() {
-        return Ok(answer.info.affected(&[named]).units);
-    }
-    Ok(found)
 }
 
 /// Prints the command of each unit, as a shell takes it.

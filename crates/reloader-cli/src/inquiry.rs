@@ -1,17 +1,19 @@
 //! The question that all subcommands about builds begin with: what does this file say?
 
-use std::fs::File;
+mod kept;
+mod subject;
+
+pub use self::kept::Narrow;
+pub use self::subject::{Answer, Subject};
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use build_info::around::{Surroundings, ask_compilers};
-use build_info::{BuildInfo, Format, Found, Nearby, PathMap, Questions, Resolve, System};
+use build_info::around::Surroundings;
+use build_info::{BuildInfo, Found, PathMap, Questions, Resolve, System};
 use clap::Args;
 
-use crate::format::{self, Foreign, Incomplete, with_cure};
-use crate::kept::{Kept, Watched, Witness, witness};
-use crate::pdb_of::pdb_of;
-use crate::progress::Progress;
+use self::kept::{Witness, witness};
 
 /// Which image, and how its facts become facts of this machine.
 #[derive(Debug, Args)]
@@ -47,101 +49,15 @@ pub struct Inquiry {
     cache_dir: Option<PathBuf>,
 }
 
-/// What a file says.
-pub struct Answer {
-    /// The file, as it was named.
-    pub name: String,
-    pub info: BuildInfo,
-    /// Where recorded paths lead.
-    pub resolve: Resolve,
-    /// What the information was read from: the file, or its PDB.
-    read: PathBuf,
-    /// Where a Windows image wants to be loaded.
-    image_base: Option<u64>,
-}
-
 impl Inquiry {
     /// Finds out what is asked; an error says why it cannot be.
-    pub fn answer(&self, mut questions: Questions) -> anyhow::Result<Answer> {
-        let name = self.image.display().to_string();
-        let progress = Progress::begin(format!("reading {name}"));
-        let mut file = format::open(&self.image)?;
-        let mut read = self.image.clone();
-        let mut image_base = None;
-        if starts_with(&file, b"MZ").with_context(|| name.clone())? {
-            let found = pdb_of(&self.image, |path| self.elsewhere(path))?;
-            progress.stage(format!("reading {}", found.pdb.display()));
-            file = format::open(&found.pdb)?;
-            read = found.pdb;
-            image_base = Some(found.image_base);
-        }
-        // There the names of the sources come with the commands, at next to no cost.
-        questions.commands |= starts_with(&file, b"Microsoft C/C++").unwrap_or(false);
-
-        let resolve = self.resolve(&read)?;
-        let kept = if self.no_cache { None } else { self.kept(&file, &read)? };
-        let info = match kept.as_ref().and_then(|kept| kept.load(&questions)) {
-            Some(mut info) => {
-                // Files may have come and gone meanwhile, and this tells of each.
-                if questions == Questions::ALL {
-                    info.resolve(&resolve);
-                }
-                info
-            }
-            None => {
-                let (info, witnesses) =
-                    self.find_out(&file, &read, &questions, &resolve, &progress)?;
-                if let Some(kept) = &kept {
-                    kept.store(&info, &questions, &witnesses);
-                }
-                info
-            }
-        };
-        Ok(Answer { name, info, resolve, read, image_base })
+    pub fn answer(&self, questions: Questions) -> anyhow::Result<Answer> {
+        self.open()?.answer(questions, &Narrow::Nothing)
     }
 
-    /// Finds out what is asked by reading, and on which files that depends.
-    fn find_out(
-        &self,
-        file: &File,
-        read: &Path,
-        questions: &Questions,
-        resolve: &Resolve,
-        progress: &Progress,
-    ) -> anyhow::Result<(BuildInfo, Vec<Witness>)> {
-        let nearby = self.root.iter().fold(Nearby::of(read), Nearby::root);
-        let watched = Watched::new(nearby);
-        let mut info = build_info::read_with(file, questions, &watched)
-            .map_err(told)
-            .with_context(|| read.display().to_string())?;
-        let mut witnesses = watched.into_witnesses();
-        if questions.files {
-            for directory in self.build_directories(&info, resolve, &mut witnesses)? {
-                progress.stage(format!("looking around in {directory}"));
-                let mut around = Surroundings::find(&directory, &System);
-                around.image = Some(absolute(&self.image)?);
-                info.fill(&around, resolve);
-                witnesses.extend(around.witnesses);
-            }
-            if self.run {
-                progress.stage("asking the compilers".to_owned());
-                ask_compilers(&mut info, resolve);
-            }
-        }
-        progress.stage("looking for the files".to_owned());
-        info.resolve(resolve);
-        Ok((info, witnesses))
-    }
-
-    /// Where the answers about a file are kept.
-    fn kept(&self, file: &File, read: &Path) -> anyhow::Result<Option<Kept>> {
-        // What is wrong with a file is said when it is read.
-        let Ok(Some(identity)) = build_info::identity(file) else { return Ok(None) };
-        // A build's identity stays the same when it is stripped, or lies elsewhere.
-        let length = file.metadata().map(|it| it.len()).unwrap_or_default();
-        let here = absolute(Path::new("."))?;
-        let circumstances = format!("{:?}", (self, read, here, length));
-        Ok(Kept::of(self.cache_dir.as_deref(), &identity, &circumstances))
+    /// Opens the file that knows: the image, or its PDB.
+    pub fn open(&self) -> anyhow::Result<Subject<'_>> {
+        Subject::open(self)
     }
 
     /// Where a build system may have left word: where it is said to be, or what is found from the
@@ -200,33 +116,6 @@ impl Inquiry {
     }
 }
 
-impl Answer {
-    /// The addresses of a symbol, as the contributions count them.
-    pub fn symbol(&self, name: &str) -> anyhow::Result<Vec<u64>> {
-        let file = format::open(&self.read)?;
-        let found = match self.info.format {
-            Format::Pdb => build_info::pdb::symbol(&file, name),
-            Format::MachO => build_info::macho::symbol(&file, name),
-            _ => build_info::elf::symbol(&file, name),
-        };
-        found.map_err(with_cure).with_context(|| self.read.display().to_string())
-    }
-
-    /// An address as the contributions count it.
-    pub fn relative(&self, address: u64) -> u64 {
-        match self.image_base {
-            Some(base) if address >= base => address - base,
-            _ => address,
-        }
-    }
-}
-
-impl Incomplete for build_info::Error {
-    fn is_incomplete(&self) -> bool {
-        self.is_incomplete()
-    }
-}
-
 /// A map from the command line: a directory that begins with a dot is one of here.
 fn map(text: &str) -> anyhow::Result<PathMap> {
     let parsed: PathMap = text.parse()?;
@@ -242,23 +131,6 @@ fn map(text: &str) -> anyhow::Result<PathMap> {
 fn absolute(path: &Path) -> anyhow::Result<String> {
     let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
     Ok(path.to_string_lossy().into_owned())
-}
-
-/// What is wrong with a file, and what would help.
-fn told(error: build_info::Error) -> anyhow::Error {
-    match error {
-        build_info::Error::WrongFormat { found, .. } => {
-            Foreign::among("ELF, Mach-O, PE nor PDB", &found).into()
-        }
-        other => with_cure(other),
-    }
-}
-
-fn starts_with(file: &File, magic: &[u8]) -> std::io::Result<bool> {
-    use build_info::ReadAt;
-    let mut start = vec![0; magic.len()];
-    let read = file.read_at(&mut start, 0)?;
-    Ok(start.get(..read) == Some(magic))
 }
 
 /// From how many of the compilers' directories a build is looked for.

@@ -12,7 +12,6 @@ mod demo;
 mod destination;
 mod format;
 mod inquiry;
-mod kept;
 mod legible;
 mod modules;
 mod owner;

@@ -7,7 +7,7 @@ use build_info::{BuildInfo, Claim, Contribution, Questions};
 use clap::Args;
 use serde::Serialize;
 
-use crate::inquiry::{Answer, Inquiry};
+use crate::inquiry::{Inquiry, Narrow, Subject};
 use crate::legible::legible;
 use crate::palette::Palette;
 use crate::report::{complain, print, reason};
@@ -68,10 +68,15 @@ struct Claimed<'a> {
 impl Owner {
     /// Shows the owners; an error says how many could not be found.
     pub fn execute(self) -> anyhow::Result<()> {
+        let subject = self.inquiry.open()?;
+        let addresses: Vec<anyhow::Result<Vec<u64>>> =
+            self.wanted.iter().map(|asked| addresses(&subject, asked)).collect();
+        let narrow = Narrow::Addresses(addresses.iter().flatten().flatten().copied().collect());
         let wanted = Questions { commands: false, files: false, contributions: true };
-        let answer = self.inquiry.answer(wanted)?;
+        let answer = subject.answer(wanted, &narrow)?;
+        let asked = self.wanted.iter().zip(addresses);
         let known: Vec<Known<'_>> =
-            self.wanted.iter().map(|asked| Known::of(&answer, asked)).collect();
+            asked.map(|(asked, addresses)| Known::of(&answer.info, asked, addresses)).collect();
         if self.json {
             #[derive(Serialize)]
             struct All<'a> {
@@ -98,14 +103,13 @@ impl Owner {
 }
 
 impl<'a> Known<'a> {
-    fn of(answer: &'a Answer, asked: &'a str) -> Self {
-        let found = addresses(answer, asked);
-        let (addresses, mut error) = match found {
+    fn of(info: &'a BuildInfo, asked: &'a str, addresses: anyhow::Result<Vec<u64>>) -> Self {
+        let (addresses, mut error) = match addresses {
             Ok(addresses) => (addresses, None),
             Err(error) => (Vec::new(), Some(reason(&error))),
         };
         let places: Vec<Place<'a>> =
-            addresses.into_iter().map(|address| Place::of(&answer.info, address)).collect();
+            addresses.into_iter().map(|address| Place::of(info, address)).collect();
         if error.is_none() && places.iter().all(|place| place.owner.is_none()) {
             let shown: Vec<String> =
                 places.iter().map(|place| format!("{:#x}", place.address)).collect();
@@ -183,7 +187,7 @@ impl<'a> Claimed<'a> {
 }
 
 /// The addresses of what is asked for.
-fn addresses(answer: &Answer, asked: &str) -> anyhow::Result<Vec<u64>> {
+fn addresses(subject: &Subject<'_>, asked: &str) -> anyhow::Result<Vec<u64>> {
     if asked.starts_with(|first: char| first.is_ascii_digit()) {
         let digits = asked.strip_prefix("0x").or_else(|| asked.strip_prefix("0X"));
         let address = match digits {
@@ -191,9 +195,9 @@ fn addresses(answer: &Answer, asked: &str) -> anyhow::Result<Vec<u64>> {
             None => asked.parse(),
         };
         let address = address.map_err(|error| anyhow!("{asked}: no address: {error}"))?;
-        return Ok(vec![answer.relative(address)]);
+        return Ok(vec![subject.relative(address)]);
     }
-    let addresses = answer.symbol(asked)?;
+    let addresses = subject.symbol(asked)?;
     if addresses.is_empty() {
         bail!("{}: no symbol of this name", legible(asked));
     }

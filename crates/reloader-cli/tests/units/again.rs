@@ -8,12 +8,14 @@ use crate::desk::Desk;
 const GCC: Toolchain<'_> = Toolchain { cc: "gcc", cxx: "g++", flags: &["-g"], link: &[] };
 
 /// Each subcommand's question.
-fn questions(project: &Project) -> [Vec<String>; 4] {
+fn questions(project: &Project) -> [Vec<String>; 6] {
     let image = project.image.to_str().unwrap().to_owned();
     let header = project.path(HEADERS[0].path).to_str().unwrap().to_owned();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     [
         words(&["affected", &image, &header, "--json"]),
+        words(&["affected", &image, &header]),
+        words(&["affected", &image, &header, "--commands"]),
         words(&["owner", &image, "main", "--json"]),
         words(&["compile-commands", &image]),
         words(&["units", &image, "--json"]),
@@ -38,9 +40,9 @@ fn a_second_question_is_answered_from_what_was_kept() {
     blank_debug_information(&project.image);
     let again = questions(&project).map(ask);
     assert_eq!(first, again);
-    let mut anew = questions(&project)[3].clone();
+    let [.., mut anew] = questions(&project);
     anew.push("--no-cache".to_owned());
-    assert_ne!(desk.run(anew).output, again[3].0);
+    assert_ne!(desk.run(anew).output, again[5].0);
 }
 
 #[test]

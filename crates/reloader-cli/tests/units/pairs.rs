@@ -74,3 +74,26 @@ fn an_address_as_loaded_and_one_from_the_base_have_one_owner() {
     assert_eq!(from_base, loaded);
     assert_eq!(from_base["group"], ".text$mn");
 }
+
+#[test]
+fn what_was_kept_of_a_pdb_says_the_same_again() {
+    let Some([dll, _]) = pair("amd64") else { return };
+    let desk = Desk::new();
+    let dll = dll.to_str().unwrap();
+    for question in [
+        &["owner", dll, "DllMain", "0x1234"][..],
+        &["affected", dll, "attach.h"],
+        &["affected", dll, "attach.h", "--commands"],
+        &["units", dll, "--long"],
+        &["compile-commands", dll],
+    ] {
+        let [first, again] = [0, 1].map(|_| {
+            let end = desk.run(question.iter().chain(&["--cache-dir", "kept"]));
+            assert_eq!(end.code, Some(0), "{}", end.error);
+            (end.output, end.error)
+        });
+        assert_eq!(first, again, "{question:?}");
+        let anew = desk.run(question.iter().chain(&["--no-cache"]));
+        assert_eq!((anew.output, anew.error), again, "{question:?}");
+    }
+}

@@ -12,6 +12,16 @@ use build_info::{
 /// A file that an answer depends on, as it was; all zeros if it was not there.
 pub type Witness = (String, Stamp);
 
+/// To what a question is narrowed down.
+pub enum Narrow {
+    /// All of the image.
+    Nothing,
+    /// The units that were made from these files.
+    Paths(Vec<String>),
+    /// The owners of these addresses.
+    Addresses(Vec<u64>),
+}
+
 /// The place of an answer in the cache.
 pub struct Kept {
     cache: Cache,
@@ -27,10 +37,15 @@ impl Kept {
         Some(Self { cache: Cache::at(directory), key })
     }
 
-    /// The answer, if it was given before: alone, or among all.
-    pub fn load(&self, questions: &Questions) -> Option<BuildInfo> {
-        let among_all = self.cache.load(&self.key(&Questions::ALL), questions);
-        among_all.or_else(|| self.cache.load(&self.key(questions), questions))
+    /// The answer, if it was given before: alone, or among all. Of a narrow one only as much as
+    /// matters.
+    pub fn load(&self, questions: &Questions, narrow: &Narrow) -> Option<BuildInfo> {
+        let load = |key: &CacheKey| match narrow {
+            Narrow::Nothing => self.cache.load(key, questions),
+            Narrow::Paths(paths) => self.cache.load_for_paths(key, paths, questions.commands),
+            Narrow::Addresses(addresses) => self.cache.load_for_addresses(key, addresses),
+        };
+        load(&self.key(&Questions::ALL)).or_else(|| load(&self.key(questions)))
     }
 
     /// Keeps an answer. Where that cannot be done, the next question takes as long as this one.

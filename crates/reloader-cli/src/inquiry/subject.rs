@@ -1,0 +1,185 @@
+//! The file that knows how an image was built, and what it says.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use build_info::around::{Surroundings, ask_compilers};
+use build_info::{BuildInfo, Format, Kind, Nearby, Questions, ReadAt, Resolve, System};
+
+use super::kept::{Kept, Narrow, Watched, Witness};
+use super::{Inquiry, absolute};
+use crate::format::{self, Foreign, Incomplete, with_cure};
+use crate::pdb_of::pdb_of;
+use crate::progress::Progress;
+
+/// The file that knows: an image, or its PDB.
+pub struct Subject<'a> {
+    inquiry: &'a Inquiry,
+    /// The image, as it was named.
+    pub name: String,
+    /// The file, and where it is.
+    file: File,
+    path: PathBuf,
+    pub format: Format,
+    /// Where a Windows image wants to be loaded.
+    image_base: Option<u64>,
+    /// Where recorded paths lead.
+    pub resolve: Resolve,
+    progress: Progress,
+}
+
+/// What a file says.
+pub struct Answer {
+    /// The image, as it was named.
+    pub name: String,
+    pub info: BuildInfo,
+    /// Where recorded paths lead.
+    pub resolve: Resolve,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn open(inquiry: &'a Inquiry) -> anyhow::Result<Self> {
+        let name = inquiry.image.display().to_string();
+        let progress = Progress::begin(format!("reading {name}"));
+        let mut file = format::open(&inquiry.image)?;
+        let mut path = inquiry.image.clone();
+        let mut image_base = None;
+        let mut start = start(&file).with_context(|| name.clone())?;
+        if start.starts_with(b"MZ") {
+            let found = pdb_of(&inquiry.image, |path| inquiry.elsewhere(path))?;
+            progress.stage(format!("reading {}", found.pdb.display()));
+            file = format::open(&found.pdb)?;
+            start = b"Microsoft".to_vec();
+            path = found.pdb;
+            image_base = Some(found.image_base);
+        }
+        let format = match format::Format::of(&start) {
+            Ok(format::Format::MachO) => Format::MachO,
+            _ if start.starts_with(b"Microsoft") => Format::Pdb,
+            _ => Format::Elf,
+        };
+        let resolve = inquiry.resolve(&path)?;
+        Ok(Self { inquiry, name, file, path, format, image_base, resolve, progress })
+    }
+
+    /// The addresses of a symbol, as the contributions count them.
+    pub fn symbol(&self, name: &str) -> anyhow::Result<Vec<u64>> {
+        let nearby = self.nearby();
+        let found = match self.format {
+            Format::Pdb => build_info::pdb::symbol(&self.file, name),
+            Format::MachO => build_info::macho::symbol(&self.file, name),
+            _ => build_info::elf::symbol_with(&self.file, name, &nearby),
+        };
+        found.map_err(told).with_context(|| self.path.display().to_string())
+    }
+
+    /// An address as the contributions count it.
+    pub fn relative(&self, address: u64) -> u64 {
+        match self.image_base {
+            Some(base) if address >= base => address - base,
+            _ => address,
+        }
+    }
+
+    /// Finds out what is asked; an error says why it cannot be.
+    pub fn answer(self, mut questions: Questions, narrow: &Narrow) -> anyhow::Result<Answer> {
+        // There the names of the sources come with the commands, at next to no cost.
+        questions.commands |= self.format == Format::Pdb;
+        let kept = if self.inquiry.no_cache { None } else { self.kept()? };
+        let info = match kept.as_ref().and_then(|kept| kept.load(&questions, narrow)) {
+            Some(mut info) => {
+                // Files may have come and gone meanwhile, and this tells of each.
+                if questions == Questions::ALL {
+                    info.resolve(&self.resolve);
+                }
+                info
+            }
+            None => {
+                let (info, witnesses) = self.find_out(&questions)?;
+                if let Some(kept) = &kept {
+                    kept.store(&info, &questions, &witnesses);
+                }
+                info
+            }
+        };
+        Ok(Answer { name: self.name, info, resolve: self.resolve })
+    }
+
+    /// Finds out what is asked by reading, and on which files that depends.
+    fn find_out(&self, questions: &Questions) -> anyhow::Result<(BuildInfo, Vec<Witness>)> {
+        let Self { inquiry, resolve, progress, .. } = self;
+        let watched = Watched::new(self.nearby());
+        let mut info = build_info::read_with(&self.file, questions, &watched)
+            .map_err(told)
+            .with_context(|| self.path.display().to_string())?;
+        let mut witnesses = watched.into_witnesses();
+        if questions.files {
+            for directory in inquiry.build_directories(&info, resolve, &mut witnesses)? {
+                progress.stage(format!("looking around in {directory}"));
+                let mut around = Surroundings::find(&directory, &System);
+                around.image = Some(absolute(&inquiry.image)?);
+                info.fill(&around, resolve);
+                witnesses.extend(around.witnesses);
+            }
+            if inquiry.run {
+                progress.stage("asking the compilers".to_owned());
+                ask_compilers(&mut info, resolve);
+            }
+            info.remarks.extend(in_part(&info));
+        }
+        progress.stage("looking for the files".to_owned());
+        info.resolve(resolve);
+        Ok((info, witnesses))
+    }
+
+    fn nearby(&self) -> Nearby {
+        self.inquiry.root.iter().fold(Nearby::of(&self.path), Nearby::root)
+    }
+
+    /// Where the answers about the file are kept.
+    fn kept(&self) -> anyhow::Result<Option<Kept>> {
+        // What is wrong with a file is said when it is read.
+        let Ok(Some(identity)) = build_info::identity(&self.file) else { return Ok(None) };
+        // A build's identity stays the same when it is stripped, or lies elsewhere.
+        let length = self.file.metadata().map(|it| it.len()).unwrap_or_default();
+        let here = absolute(Path::new("."))?;
+        let circumstances = format!("{:?}", (self.inquiry, &self.path, here, length));
+        Ok(Kept::of(self.inquiry.cache_dir.as_deref(), &identity, &circumstances))
+    }
+}
+
+impl Incomplete for build_info::Error {
+    fn is_incomplete(&self) -> bool {
+        self.is_incomplete()
+    }
+}
+
+/// That the files of some units are known in part only.
+fn in_part(info: &BuildInfo) -> Option<String> {
+    let units = info.units.iter().filter(|unit| unit.kind == Kind::Source);
+    let (count, of) = (units.clone().filter(|unit| !unit.has_all_files()).count(), units.count());
+    (count > 0).then(|| {
+        format!(
+            "the files that {count} of {of} units are made from are known in part only; --build-dir \
+             names the directory of a build.ninja or of depfiles, and -g3 records all headers"
+        )
+    })
+}
+
+/// What is wrong with a file, and what would help.
+fn told(error: build_info::Error) -> anyhow::Error {
+    match error {
+        build_info::Error::WrongFormat { found, .. } => {
+            Foreign::among("ELF, Mach-O, PE nor PDB", &found).into()
+        }
+        other => with_cure(other),
+    }
+}
+
+fn start(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut start = vec![0; 16];
+    let read = file.read_at(&mut start, 0)?;
+    start.truncate(read);
+    Ok(start)
+}
