@@ -9,6 +9,7 @@ mod fill;
 mod find;
 mod index;
 mod link;
+mod log;
 mod ninja;
 mod options;
 

@@ -18,6 +18,8 @@ pub enum Provenance {
     Ninja,
     /// What CMake wrote for make: `link.txt`.
     Cmake,
+    /// What a build printed.
+    BuildLog,
     /// A dependency file of a compiler (`-MD`), or cargo's.
     Depfile,
     /// What cargo said while it built (`--message-format=json`).
@@ -39,6 +41,7 @@ impl Provenance {
             Self::CompileCommands => "compile_commands",
             Self::Ninja => "ninja",
             Self::Cmake => "cmake",
+            Self::BuildLog => "build log",
             Self::Depfile => "depfile",
             Self::CargoMessages => "cargo",
             Self::Compiler => "compiler",

@@ -172,6 +172,31 @@ pub(crate) fn stem(program: &str) -> &str {
     name.strip_suffix(".exe").or_else(|| name.strip_suffix(".EXE")).unwrap_or(name)
 }
 
+/// Whether a program is a compiler by its usual names, with a target before and a version behind.
+pub(crate) fn is_compiler(program: &str) -> bool {
+    let stem = stem(program);
+    let name = stem.trim_end_matches(|char: char| char.is_ascii_digit() || "-.".contains(char));
+    let name = name.rsplit('-').next().unwrap_or(name);
+    matches!(
+        name,
+        "cc" | "c++"
+            | "gcc"
+            | "g++"
+            | "clang"
+            | "clang++"
+            | "tcc"
+            | "icc"
+            | "icpc"
+            | "icx"
+            | "icpx"
+            | "gfortran"
+            | "rustc"
+            | "nvcc"
+            | "c89"
+            | "c99"
+    )
+}
+
 /// Of a shell's chain of commands (`cd x && cc … && :`) the one that compiles or links the most,
 /// and where it is run.
 pub(crate) fn of_chain(arguments: &[String]) -> Option<(Option<String>, Vec<String>)> {

@@ -50,6 +50,7 @@ pub fn ninja_deps(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     around.add_link_commands("/b", &text);
     drop(around.add_compile_commands(bytes));
+    around.add_build_log("/b", &text, &disk);
     around.add_cargo("/b", &CargoOutput::parse(bytes), &disk);
     let mut info = BuildInfo::new(Format::Elf);
     for (source, _) in text.lines().take(8).zip(0..) {

@@ -248,6 +248,50 @@ fn makes_depfiles_give_all_files() {
 }
 
 #[test]
+fn what_make_prints_gives_commands_and_the_linkers_line() {
+    let (Some(place), Some(make)) = (Place::new(), tool("make")) else { return };
+    let flags = "-g '-I../../inc #2' '-DT=\"a b\"'";
+    let inner = format!(
+        "all: a.o b.o\na.o b.o: %.o:\n\tX=1 {cc} {flags} -MMD \\\n\t -c '../../s $$1/$*.c' -o $@\n",
+        cc = place.cc
+    );
+    place.put("b/sub/Makefile", &inner);
+    let outer =
+        format!("all:\n\t$(MAKE) -C sub\n\t{cc} sub/a.o sub/b.o -o program\n", cc = place.cc);
+    place.put("b/Makefile", &outer);
+    for arguments in [&["-Bn", "-w"][..], &["-w"]] {
+        let printed = place.run(make.to_str().unwrap(), arguments, "b");
+        let mut info = place.info("b/sub");
+        let mut around =
+            Surroundings { image: Some(place.path("b/program")), ..Surroundings::default() };
+        around.add_build_log(&place.path("b"), &printed, &System);
+        info.fill(&around, &Resolve::new());
+        assert_eq!(info.remarks, [""; 0]);
+        for (unit, name) in info.units.iter().zip(["a", "b"]) {
+            let command = unit.command.as_ref().unwrap();
+            assert_eq!(command.provenance, Provenance::BuildLog);
+            let (source, object) = (format!("../../s $1/{name}.c"), format!("{name}.o"));
+            let expected = [
+                &place.cc,
+                "-g",
+                "-I../../inc #2",
+                "-DT=\"a b\"",
+                "-MMD",
+                "-c",
+                &source,
+                "-o",
+                &object,
+            ];
+            assert_eq!(command.value.arguments(), expected, "{printed}");
+        }
+        let linker = info.linker.unwrap();
+        assert_eq!(linker.cwd.unwrap().value, place.path("b"));
+        let expected = [&place.cc, "sub/a.o", "sub/b.o", "-o", "program"];
+        assert_eq!(linker.command.unwrap().value.arguments(), expected);
+    }
+}
+
+#[test]
 fn cmake_gives_commands_files_and_the_linkers_line() {
     let (Some(place), Some(cmake), Some(_)) = (Place::with("s 1"), tool("cmake"), tool("make"))
     else {

@@ -69,6 +69,7 @@ proptest! {
             "build a.o | b.o: r ../a.c | x.h || y", "build a.o: r a$ b.c", "include sub", "builddir = $v",
             "a.o: a.c x.h\\", " y\\ z.h", "cc -c a.c -o a.o && :", "ar qc lib.a a.o", "a.c", "../a.c",
             "{\"reason\":\"compiler-artifact\",\"target\":{\"src_path\":\"a.c\"},\"filenames\":[\"t/liba.rlib\"]}",
+            "make[1]: Entering directory '/s'", "make[1]: Leaving directory '/s'", "cd s && g++ -c a.c \\",
             "   Running `X=1 rustc a.c -o a`", "#", "$", "",
         ]), 0..12),
     ) {

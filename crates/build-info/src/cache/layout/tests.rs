@@ -53,7 +53,9 @@ fn sample() -> BuildInfo {
 #[test]
 fn a_change_of_the_layout_is_a_change_of_its_version() {
     let bytes = bytes("name", &sample(), &Questions::ALL, &[]).unwrap();
-    let told = (VERSION, bytes.len(), crc32fast::hash(&bytes));
-    let known = (1, 1169, 3872995701);
+    // No checksum of the kind that is in it: that of a text with its own behind it never changes.
+    let sum = bytes.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
+    let told = (VERSION, bytes.len(), sum);
+    let known = (2, 1277, 715867110);
     assert_eq!(told, known, "the model or the layout has changed: count VERSION up, and note this");
 }

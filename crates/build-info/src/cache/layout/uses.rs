@@ -111,12 +111,13 @@ const RECORD: usize = 12;
 const NO_CHECKSUM: u32 = u32::MAX;
 
 /// The provenances by the numbers that stand for them.
-pub(super) const PROVENANCES: [Provenance; 10] = [
+pub(super) const PROVENANCES: [Provenance; 11] = [
     Provenance::Recorded,
     Provenance::Macros,
     Provenance::CompileCommands,
     Provenance::Ninja,
     Provenance::Cmake,
+    Provenance::BuildLog,
     Provenance::Depfile,
     Provenance::CargoMessages,
     Provenance::Compiler,
