@@ -4,7 +4,7 @@ use object::pe;
 
 use crate::bytes;
 use crate::codeview::Identity;
-use crate::debug::ENTRY_SIZE;
+use crate::debug::{ENTRY_SIZE, MOST_ENTRIES};
 use crate::draft::Draft;
 use crate::header::DirectoryKind;
 use crate::image::Image;
@@ -26,7 +26,7 @@ use crate::{Error, Structure};
 /// # Errors
 ///
 /// [`Error::HasCodeView`] for an image with a record, [`Error::Malformed`] for one whose headers
-/// have no debug directory among their data directories, else as
+/// have no debug directory among their data directories or one of 128 entries, else as
 /// [`plan_pdb_path`](crate::plan_pdb_path).
 pub fn plan_add_codeview(
     image: &Image<'_>,
@@ -35,9 +35,13 @@ pub fn plan_add_codeview(
     options: &PdbPathOptions,
 ) -> Result<PdbPathPlan, Error> {
     let path = path::formed(new, &options.form)?;
-    let directory = image.debug_directory();
+    let directory = image.debug_directory().complete()?;
     if let Some(entry) = directory.entries.iter().find(|entry| entry.codeview().is_some()) {
         return Err(Error::HasCodeView { index: entry.index });
+    }
+    let index = u32::try_from(directory.entries.len()).unwrap_or(u32::MAX);
+    if index >= MOST_ENTRIES {
+        return Err(directory.too_many(u64::from(index).saturating_add(1)));
     }
     let header = image.header();
     let field = header.directory_offset(DirectoryKind::Debug).ok_or(Error::Malformed {
@@ -74,7 +78,6 @@ pub fn plan_add_codeview(
     draft.write_u32(Tenant::Headers, field.saturating_add(4), low(directory_size))?;
     draft.warn_of_repro(&directory.entries);
 
-    let index = u32::try_from(directory.entries.len()).unwrap_or(u32::MAX);
     let finished = draft.finish(options.sum)?;
     let placed = Placed {
         index,

@@ -8,10 +8,11 @@ use std::ops::Range;
 use object::pe;
 
 pub use problem::Problem;
-pub(crate) use read::repro_hash;
+pub(crate) use read::{MOST_ENTRIES, repro_hash};
 
 use crate::codeview::{CodeView, Guid};
 use crate::image::Image;
+use crate::{Error, Structure};
 
 /// The debug directory of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +176,37 @@ impl DebugEntry<'_> {
     }
 }
 
+impl<'data> DebugDirectory<'data> {
+    /// The directory, if every entry was read that the file may have: a plan must know them all.
+    pub(crate) fn complete(self) -> Result<DebugDirectory<'data>, Error> {
+        let too_many = |problem: &Problem| match *problem {
+            Problem::TooManyEntries { claimed } => Some(claimed),
+            _ => None,
+        };
+        match self.problems.iter().find_map(too_many) {
+            Some(claimed) => Err(self.too_many(claimed)),
+            None => Ok(self),
+        }
+    }
+
+    /// The error for a directory with this many entries.
+    pub(crate) fn too_many(&self, entries: u64) -> Error {
+        Error::Malformed {
+            structure: Structure::DebugDirectory,
+            at: self.range.start,
+            what: "it has more than the 128 entries that are read",
+            found: entries,
+        }
+    }
+}
+
 impl<'data> Image<'data> {
     /// The debug directory: its entries, what they lead to, and what is wrong with them. Empty for
     /// an image without.
     ///
     /// Only the directory and its records are read, so that the size of the file does not matter.
-    /// Of a directory that claims more than 128 entries, the first 128 are read.
+    /// Of a directory that claims more than 128 entries, the first 128 are read, and no change of
+    /// such an image is planned.
     pub fn debug_directory(&self) -> DebugDirectory<'data> {
         read::directory(self)
     }

@@ -107,11 +107,11 @@ impl<'image, 'data> Draft<'image, 'data> {
         self.write(Some(owner), offset, &bytes_of(new))
     }
 
-    /// Overwrites a range with zeros.
-    pub(crate) fn clear(&mut self, owner: Tenant, range: &Range<u64>) -> Result<(), Error> {
+    /// Overwrites a range with zeros, whose bytes are `owner`'s; `None` for bytes that nobody has.
+    pub(crate) fn clear(&mut self, owner: Option<Tenant>, range: &Range<u64>) -> Result<(), Error> {
         let size = range.end.saturating_sub(range.start).min(self.image.end());
         let zeros = vec![0; usize::try_from(size).unwrap_or_default()];
-        self.write(Some(owner), range.start, &zeros)
+        self.write(owner, range.start, &zeros)
     }
 
     /// Appends bytes at [`end`](Draft::end). Those from `offset` on, at `addresses`, hold something;
@@ -213,7 +213,7 @@ impl<'image, 'data> Draft<'image, 'data> {
             }
             Certificates::InBetween { offset, size } => {
                 let table = Tenant::Directory(DirectoryKind::Security);
-                self.clear(table, &(offset..offset.saturating_add(size)))?;
+                self.clear(Some(table), &(offset..offset.saturating_add(size)))?;
                 SignatureReport::Zeroed { offset, size }
             }
             Certificates::Nowhere => SignatureReport::Cleared,

@@ -28,6 +28,14 @@ pub(crate) fn dynamic_relocation(image: &Image<'_>, touched: &Touched) -> Option
     })
 }
 
+/// Where the file has the table; empty for an image without.
+pub(crate) fn table_range(image: &Image<'_>) -> Range<u64> {
+    Table::of(image).map_or(0..0, |table| {
+        let size = TABLE_HEADER.saturating_add(table.groups.len() as u64);
+        table.offset..table.offset.saturating_add(size)
+    })
+}
+
 /// What the entries of a group look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -60,6 +68,8 @@ impl Kind {
 
 /// The table's groups of relocations.
 struct Table<'data> {
+    /// Where its header is in the file.
+    offset: u64,
     groups: &'data [u8],
     version: u32,
     format: Format,
@@ -70,13 +80,14 @@ impl<'data> Table<'data> {
         let (section, offset) = LoadConfig::of(image)?.dynamic_relocations()?;
         let section = image.section(section.checked_sub(1)?)?;
         let address = section.address.checked_add(offset.into())?;
-        let header: &pe::ImageDynamicRelocationTable =
-            bytes::at(image.bytes_at(address, TABLE_HEADER)?, 0)?;
+        let offset = image.offset_of(address, TABLE_HEADER)?;
+        let header: &pe::ImageDynamicRelocationTable = bytes::at(image.data(), offset)?;
         let start = address.checked_add(TABLE_HEADER)?;
         let (_, left) = image.held_at(start)?;
         let size = u64::from(header.size.get(LE)).min(left);
         let groups = image.bytes_at(start, size)?;
-        Some(Table { groups, version: header.version.get(LE), format: image.header().format })
+        let (version, format) = (header.version.get(LE), image.header().format);
+        Some(Table { offset, groups, version, format })
     }
 
     /// The symbol and the fixups of each group.

@@ -129,7 +129,8 @@ fn tail(draft: &Draft<'_, '_>, wanted: u64, home: Option<u64>) -> Result<Place, 
 fn tail_of(draft: &Draft<'_, '_>, wanted: u64, section: &Section<'_>) -> Option<Place> {
     let image = draft.image;
     let header = image.header();
-    if section.virtual_size == 0 || !is_mapped_in_place(header, section) {
+    // A section without an offset has no bytes in the file, whatever its size of raw data.
+    if section.offset == 0 || section.virtual_size == 0 || !is_mapped_in_place(header, section) {
         return None;
     }
     let inside = align_up(section.size, RECORD_ALIGNMENT)?;
@@ -232,7 +233,8 @@ fn new_section(draft: &Draft<'_, '_>, wanted: u64) -> Result<Place, &'static str
     let image_end = address
         .checked_add(wanted)
         .and_then(|end| align_up(end, alignment.memory))
-        .ok_or(too_large)?;
+        .ok_or(too_large)?
+        .max(header.size_of_image.into());
     number(new_end)?;
     let initialized = u64::from(header.size_of_initialized_data).saturating_add(raw_size);
     let initialized = initialized.min(u32::MAX.into());

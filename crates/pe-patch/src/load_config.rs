@@ -1,6 +1,7 @@
 //! The load configuration, which has grown with every release of Windows.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use object::LittleEndian as LE;
 use object::{U16, U32, U64, pe};
@@ -12,6 +13,7 @@ use crate::image::Image;
 /// The part of the load configuration that the image has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoadConfig<'data> {
+    offset: u64,
     bytes: &'data [u8],
     format: Format,
 }
@@ -22,9 +24,15 @@ impl<'data> LoadConfig<'data> {
     pub(crate) fn of(image: &Image<'data>) -> Option<LoadConfig<'data>> {
         let address = u64::from(image.directory(DirectoryKind::LoadConfig)?.address);
         let size: &U32<LE> = bytes::at(image.bytes_at(address, 4)?, 0)?;
-        let (_, left) = image.held_at(address)?;
+        let (offset, left) = image.held_at(address)?;
         let size = u64::from(size.get(LE)).min(left);
-        Some(LoadConfig { bytes: image.bytes_at(address, size)?, format: image.header().format })
+        let bytes = image.bytes_at(address, size)?;
+        Some(LoadConfig { offset, bytes, format: image.header().format })
+    }
+
+    /// Where it is in the file.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.bytes.len() as u64)
     }
 
     /// The address of the metadata of a hybrid image, from no base; 0 for none.

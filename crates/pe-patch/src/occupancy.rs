@@ -8,8 +8,10 @@ use object::pe;
 
 use crate::bytes;
 use crate::debug::DebugEntry;
+use crate::dynamic_relocation::table_range;
 use crate::header::{DataDirectory, DirectoryKind};
 use crate::image::{Image, SECTION_HEADER_SIZE};
+use crate::load_config::LoadConfig;
 
 /// A structure that bytes of the file belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +27,8 @@ pub enum Tenant {
     Directory(DirectoryKind),
     /// A part of a .NET image that the CLR header leads to.
     ClrPart,
+    /// The dynamic relocations (DVRT) that the load configuration leads to.
+    DynamicRelocations,
     /// The record of an entry of the debug directory.
     DebugRecord {
         /// The entry's index.
@@ -42,6 +46,7 @@ impl fmt::Display for Tenant {
             Tenant::SectionTable => f.write_str("section table"),
             Tenant::Directory(kind) => kind.fmt(f),
             Tenant::ClrPart => f.write_str("metadata of a .NET image"),
+            Tenant::DynamicRelocations => f.write_str("dynamic relocations"),
             Tenant::DebugRecord { index } => write!(f, "record of debug entry {index}"),
             Tenant::Symbols => f.write_str("COFF symbols"),
         }
@@ -80,6 +85,11 @@ impl Occupancy {
                 let parts = clr_parts(image, directory);
                 tenants.extend(parts.map(|part| (part, Tenant::ClrPart)));
             }
+        }
+        if let Some(config) = LoadConfig::of(image) {
+            // Longer by its own first field than by the data directory's in many images.
+            tenants.push((config.range(), Tenant::Directory(DirectoryKind::LoadConfig)));
+            tenants.push((table_range(image), Tenant::DynamicRelocations));
         }
         for (place, entry) in entries.iter().enumerate() {
             // Entries of one record are one tenant.

@@ -44,7 +44,7 @@ pub fn plan_pdb_path(
     options: &PdbPathOptions,
 ) -> Result<PdbPathPlan, Error> {
     let path = path::formed(new, &options.form)?;
-    let entries = image.debug_entries();
+    let entries = image.debug_directory().complete()?.entries;
     let chosen = chosen(&entries, options.entry)?;
     let outcome = plan(image, &entries, &chosen, &path, options);
     let base_name = path::base_name(&path);
@@ -110,7 +110,7 @@ fn plan(
         done.push(entry.record.clone());
         let sharing = sharing(chosen, entry);
         let home = Home::of(draft.occupancy(), entries, &sharing);
-        match home.as_ref().and_then(|home| in_place(&draft, entry, home, path)) {
+        match home.as_ref().and_then(|home| in_place(&draft, &sharing, home, path)) {
             Some((rung, size)) => {
                 rewrite(&mut draft, entry, &sharing, path, size)?;
                 for entry in sharing {
@@ -200,10 +200,11 @@ fn has_already(entry: &DebugEntry<'_>, path: &str) -> bool {
 /// The rung on which a record can stay where it is, and its size then.
 fn in_place(
     draft: &Draft<'_, '_>,
-    entry: &DebugEntry<'_>,
+    sharing: &[&DebugEntry<'_>],
     home: &Home,
     path: &str,
 ) -> Option<(Rung, u64)> {
+    let entry = sharing.first()?;
     let wanted = path.len() as u64;
     if wanted <= entry.capacity? {
         return Some((Rung::Record, entry.size.into()));
@@ -211,7 +212,26 @@ fn in_place(
     let size = entry.path_offset().checked_add(wanted)?.checked_add(1)?;
     let gap = gap_behind(draft, home)?;
     let room = gap.end.checked_sub(home.record.start)?;
-    (size <= room).then_some((Rung::Gap, size))
+    let fits = size <= room && is_mapped_in_one_piece(draft.image, sharing, home, size);
+    fits.then_some((Rung::Gap, size))
+}
+
+/// Whether memory has that many bytes of a record at each of its addresses: the bytes behind it in
+/// the file may be another section's, which lies elsewhere in memory, or nobody's.
+fn is_mapped_in_one_piece(
+    image: &Image<'_>,
+    sharing: &[&DebugEntry<'_>],
+    home: &Home,
+    size: u64,
+) -> bool {
+    let start = home.record.start;
+    let is_whole = |address| {
+        let held = image.held_at(address).filter(|&(offset, _)| offset == start);
+        held.map(|(_, left)| left >= size)
+    };
+    let addresses = sharing.iter().map(|entry| u64::from(entry.address));
+    image.offset_to_rva(start).and_then(is_whole) == Some(true)
+        && addresses.filter(|&address| address != 0).all(|it| is_whole(it) != Some(false))
 }
 
 /// The zeros between a record and the next structure, if they are what alignment leaves.
@@ -245,25 +265,22 @@ fn rewrite(
     bytes.resize(room, 0);
     let owner = draft.occupancy().owner_of(entry);
     draft.write(Some(owner), start, &bytes)?;
-    if let Some(Problem::AfterTerminator { .. }) =
-        entry.problems.iter().find(|it| matches!(it, Problem::AfterTerminator { .. }))
-    {
-        let old = entry.path.unwrap_or_default().len() as u64;
-        draft.warn(Warning::HiddenBytesErased { offset: start.saturating_add(old) });
-    }
+    warn_of_hidden(draft, entry);
     for entry in sharing {
-        let mut place = EntryFields::of(entry);
+        let mut place = EntryFields::repaired(draft, entry);
         place.size = u32::try_from(size).unwrap_or(entry.size);
-        if entry.is(|problem| matches!(problem, Problem::Disagree { .. })) {
-            // Where no address leads there, readers of the file still find it.
-            let address = draft.image.offset_to_rva(entry.record.start).unwrap_or_default();
-            place.address = u32::try_from(address).unwrap_or_default();
-            place.pointer = u32::try_from(entry.record.start).unwrap_or_default();
-            draft.warn(Warning::EntryRepaired { index: entry.index });
-        }
         place.write(draft, entry)?;
     }
     Ok(())
+}
+
+/// Says that what lies behind the zero of the old path is erased with it.
+pub(crate) fn warn_of_hidden(draft: &mut Draft<'_, '_>, entry: &DebugEntry<'_>) {
+    if entry.is(|problem| matches!(problem, Problem::AfterTerminator { .. })) {
+        let path = entry.path.unwrap_or_default().len() as u64;
+        let start = entry.record.start.saturating_add(entry.path_offset());
+        draft.warn(Warning::HiddenBytesErased { offset: start.saturating_add(path) });
+    }
 }
 
 fn placed_in_place(image: &Image<'_>, entry: &DebugEntry<'_>, rung: Rung, path: &str) -> Placed {
@@ -338,7 +355,8 @@ fn relocate(
         }
         let Some(entry) = mover.sharing.first() else { continue };
         if mover.is_alone {
-            draft.clear(draft.occupancy().owner_of(entry), &entry.record)?;
+            warn_of_hidden(draft, entry);
+            draft.clear(Some(draft.occupancy().owner_of(entry)), &entry.record)?;
         } else {
             draft.warn(Warning::OldRecordStays { offset: entry.record.start });
         }
@@ -357,6 +375,22 @@ pub(crate) struct EntryFields {
 impl EntryFields {
     fn of(entry: &DebugEntry<'_>) -> EntryFields {
         EntryFields { size: entry.size, address: entry.address, pointer: entry.pointer }
+    }
+
+    /// Those of an entry whose address and offset lead to two places as they are when both lead to
+    /// where the record was read; those of any other entry as they are.
+    pub(crate) fn repaired(draft: &mut Draft<'_, '_>, entry: &DebugEntry<'_>) -> EntryFields {
+        if !entry.is(|problem| matches!(problem, Problem::Disagree { .. })) {
+            return EntryFields::of(entry);
+        }
+        draft.warn(Warning::EntryRepaired { index: entry.index });
+        // Where no address leads there, readers of the file still find it.
+        let address = draft.image.offset_to_rva(entry.record.start).unwrap_or_default();
+        EntryFields {
+            size: entry.size,
+            address: u32::try_from(address).unwrap_or_default(),
+            pointer: u32::try_from(entry.record.start).unwrap_or_default(),
+        }
     }
 
     /// Writes those that change.

@@ -1,14 +1,17 @@
 //! The plan that takes the PDB path out of an image before it is given away.
 
+use std::ops::Range;
+
 use crate::Error;
 use crate::bytes;
-use crate::debug::{DebugDirectory, DebugEntry, ENTRY_SIZE};
+use crate::codeview::CodeView;
+use crate::debug::{DebugDirectory, DebugEntry, ENTRY_SIZE, Problem};
 use crate::draft::Draft;
 use crate::header::DirectoryKind;
 use crate::image::Image;
 use crate::occupancy::Tenant;
 use crate::options::PdbPathOptions;
-use crate::pdb_path::{Home, chosen, sharing};
+use crate::pdb_path::{EntryFields, Home, chosen, sharing, warn_of_hidden};
 use crate::report::{PdbPathPlan, Placed, Report, Rung, Warning};
 
 /// What is taken out.
@@ -24,7 +27,8 @@ pub enum Removal {
 
 /// Plans the edits that take the PDB path out of an image.
 ///
-/// The path's bytes become zeros, all of them up to the record's end. Nothing moves except, for
+/// The path's bytes become zeros, all of them up to the record's end; where an entry's address and
+/// its offset lead to two records, the path of both, and the entry is repaired. Nothing moves except, for
 /// [`Removal::Entry`], the entries behind the removed one. [`PdbPathOptions::form`] and
 /// [`PdbPathOptions::allow_base_name`] mean nothing here.
 ///
@@ -37,7 +41,7 @@ pub fn plan_remove_pdb_path(
     removal: Removal,
     options: &PdbPathOptions,
 ) -> Result<PdbPathPlan, Error> {
-    let directory = image.debug_directory();
+    let directory = image.debug_directory().complete()?;
     let entries = &directory.entries;
     let chosen = chosen(entries, options.entry)?;
     let mut draft = Draft::new(image, entries, options.signature);
@@ -66,7 +70,10 @@ pub fn plan_remove_pdb_path(
             Removal::Entry => entry.record.start,
         };
         match (is_alone, removal) {
-            (true, _) => draft.clear(owner, &(start..entry.record.end))?,
+            (true, _) => {
+                draft.clear(Some(owner), &(start..entry.record.end))?;
+                warn_of_hidden(&mut draft, entry);
+            }
             (false, Removal::Entry) => {
                 draft.warn(Warning::OldRecordStays { offset: entry.record.start });
             }
@@ -75,8 +82,17 @@ pub fn plan_remove_pdb_path(
             }
         }
     }
-    if removal == Removal::Entry {
-        close_up(&mut draft, &directory, &chosen)?;
+    let mut cleared = Vec::new();
+    for entry in &chosen {
+        clear_other(&mut draft, &chosen, entry, removal, &mut cleared)?;
+    }
+    match removal {
+        Removal::Path => {
+            for entry in &chosen {
+                EntryFields::repaired(&mut draft, entry).write(&mut draft, entry)?;
+            }
+        }
+        Removal::Entry => close_up(&mut draft, &directory, &chosen)?,
     }
     draft.warn_of_repro(entries);
 
@@ -88,6 +104,50 @@ pub fn plan_remove_pdb_path(
         warnings: finished.warnings,
     };
     Ok(PdbPathPlan { plan: finished.plan, report })
+}
+
+/// Takes the path out of the other record, where an entry's address and its offset lead to two:
+/// some readers find the one, some the other.
+fn clear_other(
+    draft: &mut Draft<'_, '_>,
+    chosen: &[&DebugEntry<'_>],
+    entry: &DebugEntry<'_>,
+    removal: Removal,
+    cleared: &mut Vec<u64>,
+) -> Result<(), Error> {
+    let other = entry.problems.iter().find_map(|problem| match *problem {
+        Problem::Disagree { by_address, by_pointer, used } => {
+            Some(if used == by_address { by_pointer } else { by_address })
+        }
+        _ => None,
+    });
+    let Some(offset) = other.filter(|other| !cleared.contains(other)) else { return Ok(()) };
+    // Its own entry has it taken out.
+    if chosen.iter().any(|it| it.record.start == offset) {
+        return Ok(());
+    }
+    let Some(path) = path_at(draft.image, offset, entry.size) else { return Ok(()) };
+    cleared.push(offset);
+    if draft.occupancy().tenant_in(&(offset..path.end), None).is_some() {
+        draft.warn(Warning::OldRecordStays { offset });
+        return Ok(());
+    }
+    let start = match removal {
+        Removal::Path => path.start,
+        Removal::Entry => offset,
+    };
+    draft.clear(None, &(start..path.end))
+}
+
+/// Where the path of a record at an offset is, up to the zero that ends it or the record's end.
+fn path_at(image: &Image<'_>, offset: u64, size: u32) -> Option<Range<u64>> {
+    let left = image.end().checked_sub(offset)?;
+    let data = bytes::range(image.data(), offset, left.min(size.into()))?;
+    let inside = CodeView::of(data)?.path_offset()?;
+    let path = data.get(usize::try_from(inside).ok()?..)?;
+    let length = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+    let start = offset.checked_add(inside)?;
+    Some(start..start.checked_add(length as u64)?)
 }
 
 /// Moves the entries up that are left, and shortens the directory.

@@ -36,8 +36,9 @@ use crate::report::{PdbPathPlan, Report};
 /// ```
 ///
 /// The new hash is the SHA-256 of the whole file, cut or repeated to the old one's length, in
-/// which the hash itself, the checksum, and the certificate table with its directory entry are
-/// left out. The same image always gets the same hash, and a second plan is empty. Time stamps
+/// which the hash itself, the checksum, and the directory entry of the certificate table are left
+/// out. That table counts as what is left of it when the signature is off: nothing where it is the
+/// file's end, else zeros. The same image always gets the same hash, and a second plan is empty. Time stamps
 /// stay, since symbol servers look images up by them, and so do the GUIDs of PDBs. LLD and .NET
 /// write REPRO entries without a hash; there is nothing to fix in those.
 ///
@@ -46,7 +47,7 @@ use crate::report::{PdbPathPlan, Report};
 /// [`Error::NoRepro`] for an image without such a hash, else as
 /// [`plan_pdb_path`](crate::plan_pdb_path).
 pub fn plan_repro_fix(image: &Image<'_>, options: &PdbPathOptions) -> Result<PdbPathPlan, Error> {
-    let entries = image.debug_entries();
+    let entries = image.debug_directory().complete()?.entries;
     let mut draft = Draft::new(image, &entries, options.signature);
     let mut hashes: Vec<(Range<u64>, Tenant)> = Vec::new();
     for entry in &entries {
@@ -58,7 +59,7 @@ pub fn plan_repro_fix(image: &Image<'_>, options: &PdbPathOptions) -> Result<Pdb
     if hashes.is_empty() {
         return Err(Error::NoRepro);
     }
-    let hash = hash(image, hashes.iter().map(|(range, _)| range.clone()).collect());
+    let hash = hash(image, draft.end(), hashes.iter().map(|(range, _)| range.clone()).collect());
     for (range, owner) in hashes {
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or_default();
         let new: Vec<u8> = hash.iter().copied().cycle().take(length).collect();
@@ -84,28 +85,40 @@ fn hash_range(entry: &DebugEntry<'_>) -> Option<Range<u64>> {
     Some(at(inside.start)?..at(inside.end)?)
 }
 
-fn hash(image: &Image<'_>, mut left_out: Vec<Range<u64>>) -> [u8; 32] {
+/// The hash of the image as it is without its signature, when it ends at `end`.
+fn hash(image: &Image<'_>, end: u64, mut left_out: Vec<Range<u64>>) -> [u8; 32] {
     let checksum = image.stored_checksum().offset;
     left_out.push(checksum..checksum.saturating_add(4));
     if let Some(field) = image.header().directory_offset(DirectoryKind::Security) {
         left_out.push(field..field.saturating_add(8));
     }
-    if let Some(table) = image.certificate_table() {
-        left_out.push(table);
-    }
+    left_out.push(end..end);
     left_out.sort_unstable_by_key(|range| range.start);
+    let zeroed = image.certificate_table().unwrap_or_default();
     let mut hasher = Sha256::new();
     let mut cursor = 0;
-    let mut add = |range: Range<u64>| {
-        let size = range.end.saturating_sub(range.start);
-        hasher.update(crate::bytes::range(image.data(), range.start, size).unwrap_or_default());
-    };
     for range in left_out {
-        if range.start > cursor {
-            add(cursor..range.start);
-        }
+        let next = cursor..range.start.min(end);
+        add(&mut hasher, image, &(next.start..next.end.min(zeroed.start)));
+        add_zeros(&mut hasher, next.start.max(zeroed.start)..next.end.min(zeroed.end));
+        add(&mut hasher, image, &(next.start.max(zeroed.end)..next.end));
         cursor = cursor.max(range.end);
     }
-    add(cursor..image.end());
     hasher.finalize().into()
 }
+
+fn add(hasher: &mut Sha256, image: &Image<'_>, range: &Range<u64>) {
+    let size = range.end.saturating_sub(range.start);
+    hasher.update(crate::bytes::range(image.data(), range.start, size).unwrap_or_default());
+}
+
+fn add_zeros(hasher: &mut Sha256, range: Range<u64>) {
+    let mut left = range.end.saturating_sub(range.start);
+    while left > 0 {
+        let size = left.min(ZEROS.len() as u64);
+        hasher.update(crate::bytes::range(&ZEROS, 0, size).unwrap_or_default());
+        left = left.saturating_sub(size);
+    }
+}
+
+const ZEROS: [u8; 4096] = [0; 4096];

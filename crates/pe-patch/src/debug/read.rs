@@ -241,7 +241,7 @@ fn name_shared_records(entries: &mut [DebugEntry<'_>]) {
 }
 
 /// A linker writes fewer than ten.
-const MOST_ENTRIES: u32 = 128;
+pub(crate) const MOST_ENTRIES: u32 = 128;
 
 const EMBEDDED_PDB: pe::DebugType = pe::DebugType(17);
 const PDB_CHECKSUM: pe::DebugType = pe::DebugType(19);

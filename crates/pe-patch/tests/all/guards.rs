@@ -127,6 +127,30 @@ fn what_the_loader_changes_by_dynamic_relocations_of_any_kind_is_not_changed() {
 }
 
 #[test]
+fn the_other_face_of_an_arm64x_image_changes_as_many_bytes_as_its_entry_says() {
+    let path = PATH;
+    // Zeros, new bytes, a difference, and a kind that is not known: how many bytes each changes.
+    for (kind, following, width) in
+        [(2 << 2, 0, 4), (3 << 2, 0, 8), (2 << 2 | 1, 4, 4), (2, 2, 8), (3, 0, 8)]
+    {
+        let outcome = |place: u16| {
+            let entry = (place | kind << 12).to_le_bytes();
+            let mut entries = [&entry[..], &vec![1; following]].concat();
+            entries.resize(entries.len().next_multiple_of(4), 0);
+            let fixups = maker::block(RDATA, &entries);
+            plan(&maker::dynamically_relocated(0xaa64, 6, &fixups), "b.pdb").map(|_| ())
+        };
+        assert_eq!(outcome(path - width), Ok(()), "{kind:#b}");
+        let refused = outcome(path - width + 1).unwrap_err();
+        let offset = u64::from(RDATA_OFFSET) + u64::from(path);
+        assert!(
+            matches!(refused, Error::DynamicallyRelocated { offset: it, .. } if it == offset),
+            "{kind:#b}: {refused}"
+        );
+    }
+}
+
+#[test]
 fn appended_bytes_are_not_put_where_the_loader_relocates() {
     let long = "n".repeat(3000);
     let table = relocations(0x5000, &[(10, 0x40)]);
@@ -289,8 +313,9 @@ fn a_strong_name_that_no_longer_holds_is_a_warning() {
 }
 
 /// As many sections as there can be, which all map all of what is behind the headers, with a
-/// debug directory as large as is read and tens of thousands of blocks of relocations.
-fn crowd(address: impl Fn(u32) -> u32) -> Maker {
+/// debug directory as large as is read and tens of thousands of blocks of relocations, the last
+/// of which has `entries`.
+fn crowd(address: impl Fn(u32) -> u32, entries: &[u8]) -> Maker {
     let count = u16::MAX;
     let headers = (0x400 + 40 * u32::from(count)).next_multiple_of(0x200);
     let mut maker = Maker::new(true);
@@ -301,7 +326,8 @@ fn crowd(address: impl Fn(u32) -> u32) -> Maker {
     maker.put_records(0, &vec![(CODEVIEW, record); 128]);
     let first = &mut maker.sections[0];
     let table = first.bytes.len() as u32;
-    let block = maker::block(first.address, &[]).repeat(50_000);
+    let mut block = maker::block(first.address, &[]).repeat(50_000);
+    block.extend(maker::block(first.address, entries));
     maker.directories[RELOCATIONS] = (first.address + table, block.len() as u32);
     first.bytes.extend(block);
     first.virtual_size = first.bytes.len() as u32;
@@ -315,8 +341,23 @@ fn crowd(address: impl Fn(u32) -> u32) -> Maker {
 
 #[test]
 fn sixty_thousand_sections_of_the_same_bytes_and_as_many_blocks_do_not_hold_up() {
-    for maker in [crowd(|_| 0x1000_0000), crowd(|index| 0x1000_0000 + index * 0x1000)] {
+    for maker in [crowd(|_| 0x1000_0000, &[]), crowd(|index| 0x1000_0000 + index * 0x1000, &[])] {
         let planned = plan(&maker, "b.pdb").unwrap();
         assert_eq!(planned.report.entries.len(), 128);
     }
+}
+
+#[test]
+fn a_relocation_is_found_among_more_mappings_of_the_changed_bytes_than_are_listed() {
+    let path = 128 * 28 + 24;
+    let entry = (3 << 12 | path as u16).to_le_bytes();
+    let maker = crowd(|index| 0x1000_0000 + index * 0x1000, &[entry, [0; 2]].concat());
+    let bytes = maker.bytes();
+    let image = Image::parse(&bytes).unwrap();
+    let refused = plan_pdb_path(&image, "b.pdb", &PdbPathOptions::default()).unwrap_err();
+    let expected = 0x1000_0000 + path;
+    assert!(
+        matches!(refused, Error::Relocated { address, .. } if address == expected),
+        "{refused}"
+    );
 }

@@ -15,7 +15,11 @@ mod malformed;
 mod oracle;
 /// PDBs, and whether they are an image's own.
 mod pdb;
+/// Where a record may grow and move to, and where not.
+mod places;
 /// Plans: which rung, and what becomes of everything else.
 mod plans;
 /// Headers, sections, debug entries and variables of sound images.
 mod reading;
+/// What is taken out of an image, and what is nobody's to take.
+mod removal;

@@ -324,6 +324,9 @@ pub fn fixtures() -> Vec<(&'static str, Vec<u8>)> {
 
     fixtures.push(("signed", signed(one(true), &[]).bytes()));
     fixtures.push(("signed-in-between", signed(one(true), b"behind").bytes()));
+    let reproducible = [(CODEVIEW, rsds(path)), (REPRO, repro())];
+    let reproducible = signed(Maker::with_records(true, &reproducible), b"behind");
+    fixtures.push(("reproducible-signed-in-between", reproducible.bytes()));
     fixtures.push(("dot-net", dot_net().bytes()));
     fixtures.push(("merged-into-code", merged().bytes()));
     fixtures.push(("low-alignment", low_alignment().bytes()));

@@ -458,6 +458,33 @@ fn the_hash_of_a_reproducible_build_is_brought_up_to_date_once() {
 }
 
 #[test]
+fn the_hash_of_a_signed_image_is_that_of_the_image_without_its_signature() {
+    let records = [(CODEVIEW, rsds("C:\\r.pdb")), (REPRO, repro())];
+    for behind in [&b""[..], b"behind the certificates"] {
+        let maker = maker::signed(Maker::with_records(true, &records), behind);
+        let mut fixed = maker.bytes();
+        let planned = plan_repro_fix(&Image::parse(&fixed).unwrap(), &strip()).unwrap();
+        planned.plan.apply_to_vec(&mut fixed).unwrap();
+        let again = plan_repro_fix(&Image::parse(&fixed).unwrap(), &strip()).unwrap();
+        assert!(again.plan.is_empty(), "{}", again.plan.show());
+
+        // The signature goes first, the hash comes second: the same.
+        let mut stripped = maker.bytes();
+        let table = 0xa00..0xa28;
+        if behind.is_empty() {
+            stripped.truncate(table.start);
+        } else {
+            stripped[table].fill(0);
+        }
+        let field = maker.directory_offset(maker::SECURITY);
+        stripped[field..field + 8].fill(0);
+        let planned = plan_repro_fix(&Image::parse(&stripped).unwrap(), &strip()).unwrap();
+        planned.plan.apply_to_vec(&mut stripped).unwrap();
+        assert!(stripped == fixed);
+    }
+}
+
+#[test]
 fn a_wrong_checksum_is_reported_and_made_right_and_none_stays_none() {
     let mut maker = Maker::with_records(true, &[(CODEVIEW, rsds("a.pdb"))]);
     let mut bytes = maker.bytes();

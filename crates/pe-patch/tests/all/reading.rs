@@ -327,7 +327,7 @@ fn directories_that_are_not_there_are_none() {
 fn overlays_start_behind_the_last_section() {
     for (name, bytes) in fixtures() {
         let overlay = Image::parse(&bytes).unwrap().overlay();
-        let has = ["overlay", "signed", "signed-in-between", "mingw"].contains(&name);
+        let has = name.contains("signed") || ["overlay", "mingw"].contains(&name);
         assert_eq!(overlay.is_some(), has, "{name}: {overlay:?}");
     }
 }
