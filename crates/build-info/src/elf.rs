@@ -15,6 +15,15 @@ use image::Image;
 
 /// What an ELF image says of how it was built.
 ///
+/// ```
+/// # fn main() -> Result<(), build_info::Error> {
+/// let bytes = [0_u8; 64];
+/// let error = build_info::elf::read(&bytes, &Default::default()).unwrap_err();
+/// assert!(error.to_string().starts_with("not ELF"));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// If it is not ELF, or its headers are damaged or cut short, or the system cannot read it. What is
@@ -35,6 +44,13 @@ pub fn read_with(
 ) -> Result<BuildInfo, Error> {
     let source = &source;
     let image = Image::read(source)?;
+    let has = |name| image.part(name).is_some();
+    if image.kind == elf::ET_REL && (has(".rela.debug_info") || has(".rel.debug_info")) {
+        return Err(Error::Unsupported {
+            what: "an object that is not linked, whose debug information is not put together",
+            cure: "link it, or ask for what it was linked into",
+        });
+    }
     let mut info = BuildInfo::new(Format::Elf);
     info.identity = build_id(&image);
     let separate = separate::find(&image, companions, &mut info.remarks);

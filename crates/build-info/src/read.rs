@@ -37,6 +37,23 @@ pub fn read_with(
 
 /// What the file at a path says of how it was built, and what lies [around it](Nearby) does.
 ///
+/// ```
+/// use build_info::Questions;
+///
+/// # fn main() -> Result<(), build_info::Error> {
+/// let program = std::env::current_exe().unwrap_or_default();
+/// # if cfg!(target_os = "linux") {
+/// let info = build_info::open(program, &Questions::FILES)?;
+/// for unit in &info.units {
+///     let source = unit.source.as_ref().map_or("?", |source| &source.value);
+///     println!("{source}: {} files", unit.files.len());
+/// }
+/// assert!(!info.units.is_empty());
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// As of [`read`], and if the file cannot be opened.

@@ -156,6 +156,7 @@ struct Stretch<'a> {
 impl Read for Stretch<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
         let mut rest = buffer.get_mut(..most).unwrap_or_default();
         let mut done = 0_usize;
         // As much as there is, since how far a decoder comes before it finds that something is wrong
@@ -211,3 +212,44 @@ const FLOOR: u64 = 8 << 20;
 const STEP: u64 = 32 << 10;
 const STEPS: u64 = 1 << 20;
 const MOST_RESTARTS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_window_is_what_was_packed_from_front_to_back_and_back_again() {
+        let original: Vec<u8> = (0..200_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let mut packed = Vec::new();
+        flate2::bufread::ZlibEncoder::new(&*original, flate2::Compression::fast())
+            .read_to_end(&mut packed)
+            .expect("what can be packed");
+        assert!(packed.len() > 200_000, "more than is read at a time");
+        let (source, length): (&dyn ReadAt, _) = (&packed, packed.len() as u64);
+        let claimed = original.len() as u64;
+        let mut section =
+            Inflating::new("a section", source, 0, length, Packing::Zlib, claimed).expect("one");
+        for at in [0, 7, 70_000, 300_000, 299_000, 799_990, 5] {
+            section.forget_before(at);
+            let from = at as usize;
+            for wanted in [1, 300, 100_000] {
+                let end = original.len().min(from + wanted as usize);
+                let wanted = wanted.min(claimed - at);
+                let window = section.window(at, wanted).expect("a window");
+                assert!(window == &original[from..end], "{wanted} at {at}");
+            }
+        }
+        assert_eq!(section.restarts, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_fails_again_and_again() {
+        let packed = [0x78, 0x9c, 0xff, 0xff, 0xff];
+        let source: &dyn ReadAt = &packed.as_slice();
+        let mut section =
+            Inflating::new("a section", source, 0, 5, Packing::Zlib, 100).expect("one");
+        let first = section.window(0, 1).expect_err("damage").to_string();
+        assert_eq!(section.window(0, 1).expect_err("damage").to_string(), first);
+        assert!(section.window(0, 101).is_err());
+    }
+}

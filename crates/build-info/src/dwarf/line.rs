@@ -146,7 +146,9 @@ fn entries<'a>(
         .map(|_| Ok((DwLnct(reader.read_uleb128_u16()?), DwForm(reader.read_uleb128_u16()?))))
         .collect::<gimli::Result<Vec<_>>>()?;
     let count = reader.read_uleb128()?;
-    let mut rows = Vec::new();
+    // A row takes a byte at least.
+    let most = usize::try_from(count).unwrap_or(usize::MAX).min(reader.len());
+    let mut rows = Vec::with_capacity(most.min(4096));
     for _ in 0..count {
         let before = reader.len();
         rows.push(entry(reader, &columns, encoding)?);

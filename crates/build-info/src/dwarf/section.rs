@@ -96,8 +96,8 @@ impl<'a> Section<'a> {
                         (at, wanted.max(AHEAD).min(self.length.saturating_sub(at)))
                     };
                     let place = offset.saturating_add(from);
-                    *window = fetch(self.name, *source, place, count)?;
                     *start = from;
+                    fetch(self.name, *source, place, count, window)?;
                 }
                 Ok(part(window, at.saturating_sub(*start), wanted))
             }
@@ -169,7 +169,7 @@ impl<'a> Section<'a> {
     ) -> Result<T, Error> {
         let structure = self.name;
         let most = end.min(self.length).saturating_sub(at);
-        let mut wanted = most.min(512);
+        let mut wanted = most.min(1024);
         loop {
             let bytes = self.window(at, wanted)?;
             let there = bytes.len() as u64;
@@ -212,32 +212,37 @@ fn part(bytes: &[u8], at: u64, count: u64) -> &[u8] {
     rest.get(..count).unwrap_or_default()
 }
 
-/// `count` bytes, which the caller has seen to be no more than the source has.
+/// Fills a buffer with `count` bytes, which the caller has seen to be no more than the source has.
 fn fetch(
     structure: &'static str,
     source: &dyn ReadAt,
     offset: u64,
     count: u64,
-) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
+    buffer: &mut Vec<u8>,
+) -> Result<(), Error> {
+    buffer.clear();
+    buffer.resize(usize::try_from(count).unwrap_or(0), 0);
     let mut done = 0_usize;
-    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let at = offset.saturating_add(done as u64);
         let count = match source.read_at(rest, at) {
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(Error::Io { structure, offset: at, source }),
+            Err(source) => {
+                buffer.clear();
+                return Err(Error::Io { structure, offset: at, source });
+            }
         };
         done = done.saturating_add(count);
     }
-    bytes.truncate(done);
-    Ok(bytes)
+    buffer.truncate(done);
+    Ok(())
 }
 
 /// Up to this length a section of a file is read at once.
 const WHOLE: u64 = 1 << 20;
 /// So much is read of a longer one at a time.
-const AHEAD: u64 = 2048;
+const AHEAD: u64 = 4096;
 /// A clang command line fits many times.
 pub(crate) const LONGEST_STRING: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! The files of a line table, added to a unit.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::files::{Directory, Exhausted, Files};
 use super::line::{Name, Place, Tables};
@@ -8,28 +9,103 @@ use super::section::Section;
 use super::strings::{Offsets, Strings};
 use crate::{Checksum, Error, FileId, FileUse, Provenance, UnitId};
 
-/// Files by directory and by where their name is, so that most names need not be looked at.
+/// Directories and files by what they are relative to and where their name is, so that most names
+/// need not be looked at.
 pub(crate) struct Known {
-    files: HashMap<(Option<Directory>, u8, u64), FileId>,
+    directories: HashMap<Key, Directory, Folding>,
+    files: HashMap<Key, FileId, Folding>,
     /// How many bytes of line tables may still be read: many units can name one.
     left: u64,
+}
+
+/// What a name is relative to, the section that it is in, and its offset there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key(Option<Directory>, u8, u64);
+
+impl Key {
+    fn of(base: Option<Directory>, name: Name<'_>) -> Option<Self> {
+        match name {
+            Name::LineStr(at) => Some(Self(base, 0, at)),
+            Name::Str(at) => Some(Self(base, 1, at)),
+            Name::Supplement(at) => Some(Self(base, 2, at)),
+            Name::Inline(_) | Name::Index(_) => None,
+        }
+    }
 }
 
 impl Known {
     pub(crate) fn new(line: &Section<'_>) -> Self {
         let left = line.length().saturating_mul(4).saturating_add(64 << 10);
-        Self { files: HashMap::new(), left }
+        let folding = Folding::new();
+        let directories = HashMap::with_hasher(folding);
+        Self { directories, files: HashMap::with_hasher(folding), left }
     }
 
     /// None yet, for names in sections of another file, which may cost as much as is left.
     pub(crate) fn apart(&self) -> Self {
-        Self { files: HashMap::new(), left: self.left }
+        let folding = Folding::new();
+        let directories = HashMap::with_hasher(folding);
+        Self { directories, files: HashMap::with_hasher(folding), left: self.left }
     }
 
     /// Counts a table as read.
     pub(crate) fn spend(&mut self, place: &Place) -> Result<(), Exhausted> {
         self.left = self.left.checked_sub(place.cost()).ok_or(Exhausted)?;
         Ok(())
+    }
+}
+
+/// Hashes a few numbers by multiplying them, each time with another secret: the numbers are from a
+/// file, which must not know what meets.
+#[derive(Clone, Copy)]
+struct Folding(u64);
+
+impl Folding {
+    fn new() -> Self {
+        Self(RandomState::new().hash_one(0_u64))
+    }
+}
+
+impl BuildHasher for Folding {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded { sum: self.0, secret: self.0.rotate_left(32) | 1 }
+    }
+}
+
+struct Folded {
+    sum: u64,
+    secret: u64,
+}
+
+impl Hasher for Folded {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let product = u128::from(self.sum ^ number).wrapping_mul(u128::from(self.secret));
+        let [low, high] = [product as u64, (product >> 64) as u64];
+        self.sum = (low ^ high).wrapping_add(self.secret);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.sum
     }
 }
 
@@ -58,15 +134,15 @@ impl Adding<'_, '_> {
             directories.push(cwd);
         }
         for &name in &tables.directories {
-            let base = directories.first().copied().unwrap_or(cwd);
-            let directory = match self.strings.bytes(name, self.offsets) {
-                Some(name) => Some(self.files.directory(base, name)?),
-                None => None,
-            };
+            // The directory of compilation may be relative itself, to nothing that is known.
+            let base = directories.first().copied().flatten();
+            let directory = self.directory(base, name)?;
             directories.push(directory);
         }
         // Files are counted from 1 before version 5.
-        let mut numbers = if tables.version < 5 { vec![None] } else { Vec::new() };
+        let mut numbers = Vec::with_capacity(tables.files.len().saturating_add(1));
+        numbers.extend((tables.version < 5).then_some(None));
+        uses.reserve(tables.files.len());
         for entry in &tables.files {
             let directory = usize::try_from(entry.directory).ok();
             let directory = directory.and_then(|at| directories.get(at)).copied().flatten();
@@ -86,17 +162,29 @@ impl Adding<'_, '_> {
         Ok(numbers)
     }
 
+    fn directory(
+        &mut self,
+        base: Option<Directory>,
+        name: Name<'_>,
+    ) -> Result<Option<Directory>, Exhausted> {
+        let key = Key::of(base, name);
+        if let Some(&directory) = key.as_ref().and_then(|key| self.known.directories.get(key)) {
+            return Ok(Some(directory));
+        }
+        let Some(name) = self.strings.bytes(name, self.offsets) else { return Ok(None) };
+        let directory = self.files.directory(base, name)?;
+        if let Some(key) = key {
+            self.known.directories.insert(key, directory);
+        }
+        Ok(Some(directory))
+    }
+
     fn file(
         &mut self,
         directory: Option<Directory>,
         name: Name<'_>,
     ) -> Result<Option<FileId>, Exhausted> {
-        let key = match name {
-            Name::LineStr(at) => Some((directory, 0, at)),
-            Name::Str(at) => Some((directory, 1, at)),
-            Name::Supplement(at) => Some((directory, 2, at)),
-            Name::Inline(_) | Name::Index(_) => None,
-        };
+        let key = Key::of(directory, name);
         if let Some(&file) = key.as_ref().and_then(|key| self.known.files.get(key)) {
             return Ok(Some(file));
         }

@@ -15,6 +15,7 @@ pub(crate) struct Image<'a> {
     pub(crate) endian: RunTimeEndian,
     pub(crate) is_64: bool,
     pub(crate) machine: elf::Machine,
+    pub(crate) kind: elf::FileType,
     pub(crate) parts: Vec<Part>,
     names: Vec<u8>,
 }
@@ -126,6 +127,7 @@ impl<'a> Image<'a> {
             },
             is_64: header.is_type_64(),
             machine: header.e_machine(endian),
+            kind: header.e_type(endian),
             parts,
             names,
         })

@@ -87,7 +87,11 @@ fn table(bytes: &[u8]) -> Vec<Row> {
         if let Some(program) = &unit.line_program {
             let header = program.header();
             for file in header.file_names() {
-                let directory = file.directory(header).map(text).unwrap_or_default();
+                // The first is the directory of compilation, which may be relative itself.
+                let directory = match file.directory_index() {
+                    0 => String::new(),
+                    _ => file.directory(header).map(text).unwrap_or_default(),
+                };
                 let path = join(&comp_dir, &join(&directory, &text(file.path_name())));
                 if !path.ends_with('>') {
                     files.insert(path.split("/@/").next().expect("a part").to_owned());
@@ -209,6 +213,21 @@ fn every_version_of_dwarf_by_every_compiler_gives_gimlis_table() {
             let Some(image) = workshop.build(compiler, options, link) else { continue };
             let info = agrees(&image);
             assert_eq!(info.units.len(), 3, "{compiler} {options}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_compilation_may_be_relative() {
+    let workshop = Workshop::new();
+    let options = format!("-g -fdebug-prefix-map={}=moved/away", workshop.path().display());
+    for compiler in ["g++", "clang++-14"] {
+        for version in ["-gdwarf-4", "-gdwarf-5"] {
+            let options = format!("{options} {version}");
+            let Some(image) = workshop.build(compiler, &options, "") else { continue };
+            let info = agrees(&image);
+            let first = &info.files[info.units[0].files[0].file.0 as usize];
+            assert_eq!(first.path, "moved/away/main.cc", "{compiler} {version}");
         }
     }
 }

@@ -127,3 +127,14 @@ fn what_dwz_takes_out_is_put_back() {
         assert_eq!(without.units[unit(&without, "main.cc")].size, whole.units[0].size);
     }
 }
+
+#[test]
+fn an_object_that_is_not_linked_is_called_one() {
+    let workshop = Workshop::new();
+    if workshop.build("g++", "-g", "").is_none() {
+        return;
+    }
+    let object = std::fs::read(workshop.at("plain.o")).expect("an object");
+    let error = build_info::read(&object, &Questions::ALL).expect_err("an object");
+    assert!(error.to_string().contains("not linked"), "{error}");
+}
