@@ -19,6 +19,7 @@ mod checksums;
 mod contributions;
 mod kind;
 mod files;
+mod offsets;
 mod budget;
 mod reader;
 mod publics;

@@ -9,12 +9,13 @@ use super::budget::Budget;
 use super::bytes::u32_at;
 use super::checksums;
 use super::msf::{Msf, Stream, malformed};
+use super::offsets::Offsets;
 use super::window::{LONGEST_TEXT, Window};
 
 /// The files as they come in: by the place of their name.
 #[derive(Default)]
 pub(super) struct Files {
-    by_name: HashMap<u32, FileId>,
+    by_name: HashMap<u32, FileId, Offsets>,
     pub(super) files: Vec<File>,
     names: Vec<Name>,
     pub(super) checksums: Vec<Checksum>,
@@ -79,7 +80,7 @@ impl Files {
         stream: Option<Stream>,
         budget: &mut Budget,
     ) -> Result<u64, Error> {
-        self.by_name = HashMap::new();
+        self.by_name = HashMap::default();
         self.by_checksum = HashMap::new();
         let Some(stream) = stream.filter(|_| !self.files.is_empty()) else {
             return Ok(self.files.len() as u64);
@@ -122,6 +123,11 @@ impl Files {
             }
         }
         self.drop_unused(units);
+    }
+
+    /// Whether a path is relative.
+    pub(super) fn has_relative(&self) -> bool {
+        self.files.iter().any(|file| is_relative(&file.path))
     }
 
     /// Whether the path of a file of the unit is relative.

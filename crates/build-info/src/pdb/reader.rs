@@ -53,7 +53,7 @@ pub(super) fn read(source: &dyn ReadAt, questions: &Questions) -> Result<BuildIn
     if questions.files {
         reader.names(&info);
     }
-    let needs_directories = reader.has_relative_files();
+    let needs_directories = reader.files.has_relative();
     if needs_directories && !questions.commands {
         reader.find_directories();
     }
@@ -197,11 +197,6 @@ impl Reader<'_> {
             Err(error) => self.answer.remarks.push(error.to_string()),
         }
         self.files.drop_built_in(&mut self.answer.units);
-    }
-
-    fn has_relative_files(&self) -> bool {
-        let mut uses = self.answer.units.iter().flat_map(|unit| &unit.files);
-        uses.any(|one| self.files.is_relative(one))
     }
 
     /// Looks for the directories of the units whose files have relative paths, where nobody asked
