@@ -10,13 +10,14 @@
 //! - `reader_is_gone(output)`: whether `output` is a pipe that nobody reads any more.
 //! - `wait_while_read(source, output)`: waits until there is something to read in `source`, or
 //!   `output` is a pipe that nobody reads any more; which of them, the caller finds out.
+//! - `new_file(directory)`: a file without a lasting name yet, for whomever the user's mask lets.
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{on_stop, reader_is_gone, take_stdout, wait_while_read};
+pub use unix::{new_file, on_stop, reader_is_gone, take_stdout, wait_while_read};
 
 #[cfg(not(unix))]
 mod unsupported;
 #[cfg(not(unix))]
-pub use unsupported::{on_stop, reader_is_gone, take_stdout, wait_while_read};
+pub use unsupported::{new_file, on_stop, reader_is_gone, take_stdout, wait_while_read};

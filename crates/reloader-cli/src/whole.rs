@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::sys;
+
 /// Writes a file, replacing what has its name once it is written; what is no regular file, such as
 /// `/dev/stdout`, is written to.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -17,10 +19,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory).with_context(named)?;
+    let mut file = sys::new_file(directory).with_context(named)?;
     file.write_all(bytes).with_context(named)?;
     file.as_file().sync_all().with_context(named)?;
     file.persist(path).with_context(named)?;

@@ -1,8 +1,10 @@
 //! POSIX.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -12,6 +14,7 @@ use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use tempfile::NamedTempFile;
 
 pub fn on_stop(stopping: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let stopped = Arc::new(AtomicBool::new(false));
@@ -50,4 +53,8 @@ pub fn wait_while_read(source: impl AsFd, output: impl AsFd) -> io::Result<()> {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+pub fn new_file(directory: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(directory)
 }

@@ -3,6 +3,9 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 pub fn on_stop(_stopping: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
@@ -18,4 +21,8 @@ pub fn reader_is_gone<T>(_output: T) -> bool {
 
 pub fn wait_while_read<S, T>(_source: S, _output: T) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn new_file(directory: &Path) -> io::Result<NamedTempFile> {
+    NamedTempFile::new_in(directory)
 }
