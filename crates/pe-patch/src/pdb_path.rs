@@ -36,6 +36,7 @@ use crate::{Error, Structure};
 /// [`Error::NoPath`] and [`Error::NoSuchEntry`] for an image or entry without a path,
 /// [`Error::BadPath`] for a path that cannot be stored, [`Error::Signed`] for a signed image
 /// unless the signature may be stripped, [`Error::NoRoom`] where no rung holds,
+/// [`Error::Malformed`] for a debug directory of more entries than are read,
 /// [`Error::Relocated`] and [`Error::DynamicallyRelocated`] where the loader changes a byte that
 /// the plan would change, and [`Error::Plan`] where structures overlap as no linker lays them.
 pub fn plan_pdb_path(

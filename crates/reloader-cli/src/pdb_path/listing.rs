@@ -17,6 +17,9 @@ use crate::report::Report;
 pub struct Listing {
     file: String,
     machine: String,
+    /// Whether the image says that it has a debug directory; where it is missing, `problems` say so.
+    #[serde(skip)]
+    has_directory: bool,
     entries: Vec<Entry>,
     problems: Vec<String>,
     signed: bool,
@@ -58,6 +61,7 @@ impl Listing {
         Ok(Self {
             file: file.display().to_string(),
             machine: image.machine().to_string(),
+            has_directory: image.directory(DirectoryKind::Debug).is_some(),
             entries,
             problems,
             signed: image.directory(DirectoryKind::Security).is_some(),
@@ -85,8 +89,10 @@ impl Report for Listing {
             // A string takes whatever is written.
             let _ = write!(text, "\n{line}");
         };
-        if self.entries.is_empty() {
+        if !self.has_directory {
             line(format_args!("  {quiet}no debug directory{quiet:#}"));
+        } else if self.entries.is_empty() {
+            line(format_args!("  {quiet}a debug directory of which no entry can be read{quiet:#}"));
         } else {
             line(format_args!(
                 "  {quiet}{:>5}  {:<22}  {:<36}  {:>10}  {:>8}  PATH{quiet:#}",

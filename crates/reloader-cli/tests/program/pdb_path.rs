@@ -134,6 +134,28 @@ fn an_image_that_is_cut_short_is_listed_and_changed_with_a_warning() {
 }
 
 #[test]
+fn a_debug_directory_that_is_not_in_the_file_is_not_said_to_be_none() {
+    let mut elsewhere = image(&[OLD]);
+    // The data directory of an image whose one section is at 0x1000.
+    let place = [0x1000_u32, 28].map(u32::to_le_bytes).concat();
+    let field = elsewhere.windows(8).position(|it| it == place).unwrap();
+    elsewhere[field..field + 4].copy_from_slice(&0x9000_u32.to_le_bytes());
+    let mut without = elsewhere.clone();
+    without[field..field + 8].fill(0);
+    let desk = Desk::with(&[("elsewhere.dll", elsewhere), ("without.dll", without)]);
+
+    let lines = desk.run(&["elsewhere.dll"]).output;
+    let problem = "the file does not hold the directory (0x1c bytes at 0x9000)";
+    assert_eq!(lines[1], "  a debug directory of which no entry can be read");
+    assert_eq!((lines[2].trim(), lines.len()), (problem, 3));
+    assert_eq!(desk.json(&["elsewhere.dll"])[0]["problems"], json!([problem]));
+
+    let lines = desk.run(&["without.dll"]).output;
+    assert_eq!((lines[1].trim(), lines.len()), ("no debug directory", 2));
+    assert_eq!(desk.json(&["without.dll"])[0]["problems"], json!([]));
+}
+
+#[test]
 fn a_set_path_is_written_where_the_user_says_and_the_report_is_what_was_done() {
     for (new, rung) in [(SHORT, "record"), (LONG, "tail"), (&LONG.repeat(12), "new-section")] {
         let desk = Desk::with(&[("guest.dll", image(&[OLD]))]);
