@@ -60,6 +60,10 @@ impl Workshop {
     ///
     /// `compile` and `link` are options.
     pub fn build(&self, compiler: &str, compile: &str, link: &str) -> Option<PathBuf> {
+        if compile.contains("-m32") && !cfg!(target_arch = "x86_64") {
+            println!("skipped: this machine's compilers have no -m32");
+            return None;
+        }
         let for_c = match compiler.split_once("clang++") {
             Some((before, behind)) => format!("{before}clang{behind}"),
             None => compiler.replace("g++", "gcc"),
