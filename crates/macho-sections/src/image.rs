@@ -1,10 +1,14 @@
 //! An image: headers read and resolved, everything else read when asked for.
 
+mod cover;
 mod identity;
 mod linkedit;
 mod parse;
 mod places;
 
+use std::sync::OnceLock;
+
+use self::places::Covers;
 use crate::command::Commands;
 use crate::header::Header;
 use crate::layout::Layout;
@@ -24,6 +28,7 @@ pub struct Image<'data> {
     header: Header,
     segments: Vec<Segment<'data>>,
     sections: Vec<Section<'data>>,
+    covers: OnceLock<Box<Covers>>,
 }
 
 impl<'data> Image<'data> {

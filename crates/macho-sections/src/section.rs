@@ -81,6 +81,14 @@ impl SectionKind {
     pub const ZEROFILL: SectionKind = SectionKind(macho::S_ZEROFILL.0);
     /// `S_CSTRING_LITERALS`: strings that end in NUL.
     pub const CSTRING_LITERALS: SectionKind = SectionKind(macho::S_CSTRING_LITERALS.0);
+    /// `S_4BYTE_LITERALS`: constants of four bytes.
+    pub const FOUR_BYTE_LITERALS: SectionKind = SectionKind(macho::S_4BYTE_LITERALS.0);
+    /// `S_8BYTE_LITERALS`: constants of eight bytes.
+    pub const EIGHT_BYTE_LITERALS: SectionKind = SectionKind(macho::S_8BYTE_LITERALS.0);
+    /// `S_LITERAL_POINTERS`: pointers to literals, which the runtime makes unique.
+    pub const LITERAL_POINTERS: SectionKind = SectionKind(macho::S_LITERAL_POINTERS.0);
+    /// `S_16BYTE_LITERALS`: constants of sixteen bytes.
+    pub const SIXTEEN_BYTE_LITERALS: SectionKind = SectionKind(macho::S_16BYTE_LITERALS.0);
     /// `S_NON_LAZY_SYMBOL_POINTERS`: addresses that are bound at load.
     pub const NON_LAZY_SYMBOL_POINTERS: SectionKind =
         SectionKind(macho::S_NON_LAZY_SYMBOL_POINTERS.0);

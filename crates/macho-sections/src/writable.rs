@@ -43,7 +43,8 @@ pub struct ThreadLocal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Its segment is not writable.
+    /// Its segment is not writable, or it consists of literals, which many places of the code may
+    /// share.
     ReadOnly,
     /// It is writable only until the loader has made its fixups: `SG_READ_ONLY`, `__DATA_CONST`,
     /// `__AUTH` and `__AUTH_CONST`, and the constants that older linkers left in `__DATA,__const`.
@@ -61,6 +62,10 @@ pub enum Reason {
     ThreadLocal,
     /// Tables of the loader or of a language's runtime.
     LoaderData,
+    /// `__eh_frame`, `__unwind_info` and what belongs to them, in a segment that is writable.
+    UnwindTable,
+    /// Machine code in a segment that is writable.
+    Code,
     /// It is never in memory.
     NotMapped,
     /// No section covers it.
@@ -79,6 +84,8 @@ impl Reason {
             Reason::RelocatedWord => "relocated-word",
             Reason::ThreadLocal => "thread-local",
             Reason::LoaderData => "loader-data",
+            Reason::UnwindTable => "unwind-table",
+            Reason::Code => "code",
             Reason::NotMapped => "not-mapped",
             Reason::Padding => "padding",
         }
@@ -127,7 +134,9 @@ impl<'data> Image<'data> {
             for section in sections {
                 match self.exclusion_of(section) {
                     None => variables.push(section.range()),
-                    Some(Reason::ReadOnly | Reason::NotMapped) => {}
+                    Some(Reason::NotMapped) => {}
+                    // In an object file one segment has the sections of all.
+                    Some(Reason::ReadOnly) if self.header().kind == FileKind::OBJECT => {}
                     Some(reason) => excluded.push(Excluded { range: section.range(), reason }),
                 }
             }
@@ -230,8 +239,12 @@ fn by_kind(section: &Section<'_>) -> Option<Reason> {
         SectionKind::MOD_INIT_FUNC_POINTERS
         | SectionKind::MOD_TERM_FUNC_POINTERS
         | SectionKind::INIT_FUNC_OFFSETS => Some(Reason::Initializers),
-        SectionKind::INTERPOSING => Some(Reason::LoaderData),
-        _ => None,
+        SectionKind::INTERPOSING | SectionKind::LITERAL_POINTERS => Some(Reason::LoaderData),
+        SectionKind::CSTRING_LITERALS
+        | SectionKind::FOUR_BYTE_LITERALS
+        | SectionKind::EIGHT_BYTE_LITERALS
+        | SectionKind::SIXTEEN_BYTE_LITERALS => Some(Reason::ReadOnly),
+        _ => section.flags.has_instructions().then_some(Reason::Code),
     }
 }
 
@@ -242,6 +255,9 @@ fn by_name(section: &Section<'_>) -> Option<Reason> {
         b"__const" => Some(Reason::ReadOnlyAfterRelocation),
         b"__got" | b"__auth_got" | b"__auth_ptr" => Some(Reason::Got),
         b"__dyld" | b"__program_vars" | b"__cfstring" => Some(Reason::LoaderData),
+        b"__eh_frame" | b"__unwind_info" | b"__compact_unwind" | b"__gcc_except_tab" => {
+            Some(Reason::UnwindTable)
+        }
         name if name.starts_with(b"__objc_") => Some(Reason::LoaderData),
         _ => None,
     }

@@ -1,5 +1,7 @@
 //! Reading the header and the load commands.
 
+use std::sync::OnceLock;
+
 use object::{BigEndian, Endian, Endianness, LittleEndian, macho};
 
 use super::{Image, file_range};
@@ -32,7 +34,7 @@ pub(super) fn image(data: &[u8], base: u64) -> Result<Image<'_>, Error> {
         }
         Endianness::Big => found(layout, Headers { class, endian: BigEndian }, &header, bytes),
     }?;
-    Ok(Image { data, base, layout, header, segments, sections })
+    Ok(Image { data, base, layout, header, segments, sections, covers: OnceLock::new() })
 }
 
 fn found<'data, E: Endian>(

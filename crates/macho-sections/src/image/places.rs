@@ -2,22 +2,39 @@
 
 use std::ops::Range;
 
+use super::cover::Cover;
 use super::{Image, file_range};
 use crate::Structure;
 use crate::header::FileKind;
 use crate::section::{Section, SectionKind};
 use crate::segment::Segment;
 
+/// Where the headers of an image are that has many of them.
+#[derive(Debug, Clone)]
+pub(super) struct Covers {
+    segments: Cover,
+    /// Of the segments, what the file has bytes for.
+    stored: Cover,
+    sections: Cover,
+}
+
 impl<'data> Image<'data> {
     /// The section that holds an address, before the slide is added. Where sections overlap, the
     /// first in the file's order.
     pub fn section_at(&self, address: u64) -> Option<&Section<'data>> {
-        self.sections().iter().find(|section| section.range().contains(&address))
+        match self.covers() {
+            Some(covers) => self.sections().get(covers.sections.first_at(address)?),
+            None => self.sections().iter().find(|section| section.range().contains(&address)),
+        }
     }
 
-    /// The segment that holds an address, before the slide is added.
+    /// The segment that holds an address, before the slide is added. Where segments overlap, the
+    /// first in the file's order.
     pub fn segment_at(&self, address: u64) -> Option<&Segment<'data>> {
-        self.segments().iter().find(|segment| segment.range().contains(&address))
+        match self.covers() {
+            Some(covers) => self.segments().get(covers.segments.first_at(address)?),
+            None => self.segments().iter().find(|segment| segment.range().contains(&address)),
+        }
     }
 
     /// A section's bytes in the image. `None` if it is zero-fill, if the image is the debugging
@@ -36,15 +53,29 @@ impl<'data> Image<'data> {
 
     /// Where the bytes at an address are in the image. `None` unless all of them are.
     pub fn offset_of(&self, address: u64, length: u64) -> Option<u64> {
-        self.segments().iter().find_map(|segment| {
-            let skipped = address.checked_sub(segment.address)?;
-            let left = segment.file_size.min(segment.memory_size).checked_sub(skipped)?;
-            let offset = segment.offset.checked_add(skipped)?;
-            let is_there = length <= left
-                && skipped < segment.file_size
-                && offset.checked_add(length)? <= self.data.len() as u64;
-            is_there.then_some(offset)
-        })
+        let segment = match self.covers() {
+            Some(covers) => self.segments().get(covers.stored.first_at(address)?)?,
+            None => self.segments().iter().find(|segment| stored(segment).contains(&address))?,
+        };
+        let left = stored(segment).end.checked_sub(address)?;
+        let offset = segment.offset.checked_add(address.checked_sub(segment.address)?)?;
+        let is_there = length <= left && offset.checked_add(length)? <= self.data.len() as u64;
+        is_there.then_some(offset)
+    }
+
+    /// What is found faster than by going through all headers, where there are many.
+    fn covers(&self) -> Option<&Covers> {
+        if self.segments().len().max(self.sections().len()) <= FEW {
+            return None;
+        }
+        let segments = || self.segments().iter();
+        Some(self.covers.get_or_init(|| {
+            Box::new(Covers {
+                segments: Cover::new(segments().map(Segment::range)),
+                stored: Cover::new(segments().map(stored)),
+                sections: Cover::new(self.sections().iter().map(Section::range)),
+            })
+        }))
     }
 
     /// The addresses from the first segment's start to the last one's end, before the slide is
@@ -93,3 +124,12 @@ impl<'data> Image<'data> {
             || (section.flags.has_instructions() && section.kind != SectionKind::SYMBOL_STUBS)
     }
 }
+
+/// The addresses of what the file has bytes for.
+fn stored(segment: &Segment<'_>) -> Range<u64> {
+    let size = segment.file_size.min(segment.memory_size);
+    segment.address..segment.address.saturating_add(size)
+}
+
+/// Up to so many are gone through one by one.
+const FEW: usize = 64;

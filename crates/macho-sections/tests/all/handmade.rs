@@ -3,7 +3,7 @@ use macho_sections::{
     ThreadLocal, Version,
 };
 
-use crate::maker::{BASE, DATA, Encoding, FORMS, Form, LITTLE_64, UUID, library};
+use crate::maker::{BASE, DATA, Encoding, FORMS, Form, LITTLE_64, Segment, UUID, library, section};
 
 fn made(form: Form) -> Vec<u8> {
     library(form, Encoding::Opcodes, &[]).bytes
@@ -138,6 +138,53 @@ fn variables_are_what_is_left_of_the_writable_bytes() {
         writable.thread_local,
         Some(ThreadLocal { template: DATA + 0xf0..DATA + 0x100, size: 0x18, align: 8 })
     );
+}
+
+/// Old packers and `-segprot` make the code's own segment writable.
+#[test]
+fn what_the_linker_puts_beside_code_is_no_variable_where_it_could_be_written_to() {
+    let sections = [
+        ("__text", 0x8000_0400, Some(Reason::Code)),
+        ("__stub_helper", 0x8000_0400, Some(Reason::Code)),
+        ("__some_code", 0x0000_0400, Some(Reason::Code)),
+        ("__stubs", 0x8000_0408, Some(Reason::LazyBinding)),
+        ("__cstring", 2, Some(Reason::ReadOnly)),
+        ("__literal4", 3, Some(Reason::ReadOnly)),
+        ("__literal8", 4, Some(Reason::ReadOnly)),
+        ("__literal16", 14, Some(Reason::ReadOnly)),
+        ("__message_refs", 5, Some(Reason::LoaderData)),
+        ("__gcc_except_tab", 0, Some(Reason::UnwindTable)),
+        ("__unwind_info", 0, Some(Reason::UnwindTable)),
+        ("__eh_frame", 0x6000_000b, Some(Reason::UnwindTable)),
+        ("__state", 0, None),
+    ];
+    for form in FORMS {
+        let made = sections.iter().enumerate().map(|(index, (name, flags, _))| {
+            let offset = 0x800 + 0x10 * index as u32;
+            section("__TEXT", name, BASE + u64::from(offset), 0x10, offset, *flags)
+        });
+        let segment = Segment {
+            name: "__TEXT",
+            address: BASE,
+            size: 0x1000,
+            offset: 0,
+            file_size: 0x1000,
+            maximum: 7,
+            permissions: 7,
+            flags: 0,
+            sections: made.collect(),
+        };
+        let mut bytes = form.head(6, &[form.segment(&segment)], 0x800);
+        bytes.resize(0x1000, 0);
+        let image = Image::parse(&bytes).unwrap();
+        let writable = image.writable();
+        for (section, (name, _, reason)) in image.sections().iter().zip(sections) {
+            assert_eq!(image.exclusion_of(section), reason, "{name}");
+            let excluded = writable.excluded.iter().find(|it| it.range == section.range());
+            assert_eq!(excluded.map(|it| it.reason), reason, "{name}");
+            assert_eq!(writable.variables.contains(&section.range()), reason.is_none(), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use macho_sections::oracle::macho_parse;
 use macho_sections::{Container, Error, Image};
 
-use crate::maker::{Encoding, FORMS, LITTLE_64, fixtures, library};
+use crate::maker::{Encoding, FORMS, LITTLE_32, LITTLE_64, Segment, fixtures, library, section};
 
 #[test]
 fn every_prefix_is_incomplete_and_none_panics() {
@@ -99,4 +99,49 @@ fn one_endless_name_costs_no_more_than_many() {
     bytes.extend(strings);
     let image = Image::parse(&bytes).unwrap();
     assert_eq!(image.symbols().unwrap().filter(|it| it.name.is_empty()).count(), 40_000);
+}
+
+/// What went through all segments or sections for each word or symbol would take minutes here.
+#[test]
+fn very_many_segments_sections_and_relocations_are_no_work_of_all_with_all() {
+    const SEGMENTS: u32 = 20_000;
+    const RELOCATIONS: u32 = 200_000;
+    let form = LITTLE_32;
+    let head = (SEGMENTS as usize * (56 + 68) + 80 + 28).next_multiple_of(0x1000);
+    let mut commands: Vec<Vec<u8>> = (0..SEGMENTS)
+        .map(|index| {
+            let address = 0x1000 * (1 + u64::from(index));
+            form.segment(&Segment {
+                name: "__DATA",
+                address,
+                size: 0x1000,
+                offset: 0,
+                file_size: 8,
+                maximum: 3,
+                permissions: 3,
+                flags: 0,
+                sections: vec![section("__DATA", "__data", address, 8, 0, 0)],
+            })
+        })
+        .collect();
+    let mut places = [0; 18];
+    places[16..].copy_from_slice(&[head as u32, RELOCATIONS]);
+    commands.push(form.command(0xb, &form.words(&places)));
+    let mut bytes = form.head(6, &commands, head);
+    // Local ones of four bytes, of words that are zeros in memory, in the last segments.
+    for index in 0..RELOCATIONS {
+        let segment = SEGMENTS - 1 - index % 1000;
+        bytes.extend(form.words(&[0x1000 * segment + 0x800 + index / 1000 * 4, 2 << 25]));
+    }
+    let image = Image::parse(&bytes).unwrap();
+    assert_eq!(image.fixups().filter(|it| it.is_ok()).count(), RELOCATIONS as usize);
+    for index in 0..SEGMENTS {
+        let address = 0x1000 * (1 + u64::from(index));
+        let section = image.section_at(address + 7).unwrap();
+        assert_eq!((section.index, section.segment), (index, index));
+        assert_eq!(image.segment_at(address + 8).unwrap().index, index);
+        assert_eq!(image.section_at(address + 8), None);
+        assert_eq!((image.offset_of(address, 8), image.offset_of(address, 9)), (Some(0), None));
+    }
+    assert_eq!(image.writable().variables.len(), SEGMENTS as usize);
 }
