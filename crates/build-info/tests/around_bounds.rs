@@ -16,13 +16,13 @@ fn a_small_manifest_takes_at_most_64_megabytes() {
         |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
     let doubled = lines(64, &|number| format!("v{} = $v{number}$v{number}\n", number + 1));
     let of_rule = lines(64, &|number| format!("  w{number} = $w{}$w{}\n", number + 1, number + 1));
-    let long = "x".repeat(50_000);
+    let long = "x".repeat(20_000);
     for text in [
         format!("v0 = {long}\n{doubled}"),
         format!("rule r\n  command = $w0\n{of_rule}build o: r i\n"),
         format!(
             "rule r\n  command = {long}\n{}",
-            lines(5_000, &|number| format!("build {number}: r\n"))
+            lines(2_500, &|number| format!("build {number}: r\n"))
         ),
         format!(
             "rule r\n  command = $in $in_newline $out\nv = {long}\nbuild $v: r {}\n",

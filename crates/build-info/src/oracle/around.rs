@@ -41,7 +41,7 @@ pub fn ninja_deps(bytes: &[u8]) {
     let disk = OneFile(bytes);
     let manifest = Manifest::read("/b", "build.ninja", &disk);
     let commands: usize = manifest.edges.iter().map(|edge| edge.command.len()).sum();
-    assert!(commands <= (8 << 20) + bytes.len() * 64 * manifest.files.len());
+    assert!(commands <= (8 << 20) + bytes.len() * 512 * manifest.files.len());
     around.add_ninja("/b", "build.ninja", &disk);
     for rule in Depfile::parse(bytes).rules {
         assert!(!rule.targets.is_empty() && !rule.prerequisites.is_empty());

@@ -205,6 +205,19 @@ fn ninjas_manifest_gives_ninjas_own_commands_and_its_log_all_files() {
 }
 
 #[test]
+fn short_statements_may_share_long_options() {
+    let place = tempfile::tempdir().unwrap();
+    let mut text = format!("flags = {}\n", "-I/some/where/include ".repeat(400));
+    text += "rule c\n  command = cc $flags -c $in -o $out\n";
+    text.extend((0..2_000).map(|number| format!("build {number}.o: c {number}.c\n")));
+    fs::write(place.path().join("build.ninja"), text).unwrap();
+    let manifest = Manifest::read(place.path().to_str().unwrap(), "build.ninja", &System);
+    assert_eq!(manifest.remarks, [""; 0]);
+    assert_eq!(manifest.edges.len(), 2_000);
+    assert!(manifest.edges.iter().all(|edge| edge.command.len() > 8_000));
+}
+
+#[test]
 fn the_log_says_what_ninja_says_it_does() {
     let (Some(place), Some(ninja)) = (Place::new(), tool("ninja")) else { return };
     let manifest = format!("cc = {}\ninc = ../inc #2\nmore =\n{NINJA}", place.cc);

@@ -38,7 +38,7 @@ pub struct Edge {
 impl Manifest {
     /// Reads a manifest. `directory` is where Ninja runs, and relative paths start from.
     ///
-    /// At most 10,000 files are read, at most 32 deep; variables may make 64 times as much of a
+    /// At most 10,000 files are read, at most 32 deep; variables may make 512 times as much of a
     /// manifest as it has bytes, and 8 MiB.
     pub fn read(directory: &str, manifest: &str, disk: &dyn Disk) -> Self {
         let mut reader = Reader {
@@ -90,7 +90,8 @@ impl Reader<'_> {
         };
         // A file that is included again gives nothing more to spend.
         if self.seen.insert(path.clone()) {
-            self.scopes.budget = self.scopes.budget.saturating_add(bytes.len().saturating_mul(64));
+            self.scopes.budget =
+                self.scopes.budget.saturating_add(bytes.len().saturating_mul(EXPANSION));
         }
         self.manifest.files.push(path.clone());
         let text = String::from_utf8_lossy(&bytes);
@@ -393,6 +394,8 @@ fn quoted(path: &str, style: Style) -> String {
 
 /// What the smallest manifest may make of its variables.
 const LEAST_BUDGET: usize = 8 << 20;
+/// How much variables may make of a byte: statements are short, and options that they share long.
+const EXPANSION: usize = 512;
 /// What an edge costs besides its texts.
 const EDGE: usize = 256;
 const MOST_FILES: usize = 10_000;

@@ -55,12 +55,15 @@ impl Scopes {
     }
 }
 
-/// Takes what a text costs; an empty one is not for nothing, so that many come to an end.
+/// Takes what a text costs; an empty one is not for nothing, so that many come to an end soon.
 pub(super) fn spend(budget: &mut usize, text: &str) -> Result<(), Trouble> {
-    let cost = text.len().saturating_add(1);
+    let cost = text.len().saturating_add(PIECE);
     *budget = budget.checked_sub(cost).ok_or(Trouble::Budget)?;
     Ok(())
 }
+
+/// What a piece costs besides its letters.
+const PIECE: usize = 16;
 
 /// A piece of a text.
 pub(super) enum Piece<'a> {
