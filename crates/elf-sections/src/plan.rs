@@ -4,6 +4,7 @@ mod draft;
 mod linkage;
 mod room;
 mod sections;
+mod slack;
 mod strings;
 mod symbols;
 

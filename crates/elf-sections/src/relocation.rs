@@ -43,7 +43,7 @@ pub struct Relocations<'data> {
 
 impl<'data> Relocations<'data> {
     pub(crate) fn new(layout: Layout, machine: Machine, tables: [Table<'data>; 4]) -> Self {
-        let relative = kinds(machine).relative;
+        let relative = kinds(machine, layout.class).relative;
         Relocations { layout, relative, tables: tables.into_iter(), current: Entries::None }
     }
 }
@@ -194,8 +194,9 @@ const WIDTHS: [(Machine, u64, &[elf::RelocationType]); 14] = [
     (Machine::S390, 4, &[elf::R_390_32, elf::R_390_PC32, elf::R_390_PC32DBL]),
 ];
 
-/// The numbers that a processor gives to the relocations that mean the same on all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The numbers that a processor gives to the relocations that mean the same on all of them. Many
+/// number them anew, or name another word, where words have another size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kinds {
     /// The load bias is added to the addend.
     pub(crate) relative: u32,
@@ -209,104 +210,193 @@ pub(crate) struct Kinds {
     pub(crate) irelative: u32,
     /// The two words of a thread-local variable's descriptor.
     pub(crate) tls_descriptor: u32,
+    /// How many bytes those are.
+    pub(crate) tls_descriptor_size: u64,
     /// Whether the numbers are known. Where they are not, nothing is checked by them.
     pub(crate) known: bool,
 }
 
 /// Where several numbers are the same relocation on a processor, the format's own text says so.
-pub(crate) fn kinds(machine: Machine) -> Kinds {
-    let known = |relative: elf::RelocationType,
-                 jump_slot: elf::RelocationType,
-                 glob_dat: elf::RelocationType,
-                 absolute: elf::RelocationType,
-                 irelative: elf::RelocationType,
-                 tls_descriptor: elf::RelocationType| Kinds {
+pub(crate) fn kinds(machine: Machine, class: Class) -> Kinds {
+    let row = KINDS.iter().find(|(of, size, _)| *of == machine && *size == class);
+    let Some((.., [relative, jump_slot, glob_dat, absolute, irelative, tls_descriptor])) = row
+    else {
+        return Kinds::default();
+    };
+    // Slots of the GOT have 8 bytes on x86-64, also where pointers have 4.
+    let word = if machine == Machine::X86_64 { 8 } else { class.word_size() };
+    Kinds {
         relative: relative.0,
         jump_slot: jump_slot.0,
         glob_dat: glob_dat.0,
         absolute: absolute.0,
         irelative: irelative.0,
         tls_descriptor: tls_descriptor.0,
+        tls_descriptor_size: word.saturating_mul(2),
         known: true,
-    };
-    match machine {
-        Machine::X86_64 => known(
+    }
+}
+
+/// In the order of [`Kinds`]. RISC-V and LoongArch have no GLOB_DAT: a GOT entry is an ordinary
+/// word.
+const KINDS: [(Machine, Class, [elf::RelocationType; 6]); 13] = [
+    (
+        Machine::X86_64,
+        Class::Elf64,
+        [
             elf::R_X86_64_RELATIVE,
             elf::R_X86_64_JUMP_SLOT,
             elf::R_X86_64_GLOB_DAT,
             elf::R_X86_64_64,
             elf::R_X86_64_IRELATIVE,
             elf::R_X86_64_TLSDESC,
-        ),
-        Machine::X86 => known(
+        ],
+    ),
+    (
+        Machine::X86_64,
+        Class::Elf32,
+        [
+            elf::R_X86_64_RELATIVE,
+            elf::R_X86_64_JUMP_SLOT,
+            elf::R_X86_64_GLOB_DAT,
+            elf::R_X86_64_32,
+            elf::R_X86_64_IRELATIVE,
+            elf::R_X86_64_TLSDESC,
+        ],
+    ),
+    (
+        Machine::X86,
+        Class::Elf32,
+        [
             elf::R_386_RELATIVE,
             elf::R_386_JMP_SLOT,
             elf::R_386_GLOB_DAT,
             elf::R_386_32,
             elf::R_386_IRELATIVE,
             elf::R_386_TLS_DESC,
-        ),
-        Machine::AARCH64 => known(
+        ],
+    ),
+    (
+        Machine::AARCH64,
+        Class::Elf64,
+        [
             elf::R_AARCH64_RELATIVE,
             elf::R_AARCH64_JUMP_SLOT,
             elf::R_AARCH64_GLOB_DAT,
             elf::R_AARCH64_ABS64,
             elf::R_AARCH64_IRELATIVE,
             elf::R_AARCH64_TLSDESC,
-        ),
-        Machine::ARM => known(
+        ],
+    ),
+    (
+        Machine::AARCH64,
+        Class::Elf32,
+        [
+            elf::R_AARCH64_P32_RELATIVE,
+            elf::R_AARCH64_P32_JUMP_SLOT,
+            elf::R_AARCH64_P32_GLOB_DAT,
+            elf::R_AARCH64_P32_ABS32,
+            elf::R_AARCH64_P32_IRELATIVE,
+            elf::R_AARCH64_P32_TLSDESC,
+        ],
+    ),
+    (
+        Machine::ARM,
+        Class::Elf32,
+        [
             elf::R_ARM_RELATIVE,
             elf::R_ARM_JUMP_SLOT,
             elf::R_ARM_GLOB_DAT,
             elf::R_ARM_ABS32,
             elf::R_ARM_IRELATIVE,
             elf::R_ARM_TLS_DESC,
-        ),
-        Machine::PPC64 => known(
+        ],
+    ),
+    (
+        Machine::PPC64,
+        Class::Elf64,
+        [
             elf::R_PPC64_RELATIVE,
             elf::R_PPC64_JMP_SLOT,
             elf::R_PPC64_GLOB_DAT,
             elf::R_PPC64_ADDR64,
             elf::R_PPC64_IRELATIVE,
             elf::R_PPC64_NONE,
-        ),
-        // RISC-V has no GLOB_DAT: a GOT entry is an ordinary 64-bit word.
-        Machine::RISCV => known(
+        ],
+    ),
+    (
+        Machine::RISCV,
+        Class::Elf64,
+        [
             elf::R_RISCV_RELATIVE,
             elf::R_RISCV_JUMP_SLOT,
             elf::R_RISCV_64,
             elf::R_RISCV_64,
             elf::R_RISCV_IRELATIVE,
             elf::R_RISCV_TLSDESC,
-        ),
-        Machine::S390 => known(
+        ],
+    ),
+    (
+        Machine::RISCV,
+        Class::Elf32,
+        [
+            elf::R_RISCV_RELATIVE,
+            elf::R_RISCV_JUMP_SLOT,
+            elf::R_RISCV_32,
+            elf::R_RISCV_32,
+            elf::R_RISCV_IRELATIVE,
+            elf::R_RISCV_TLSDESC,
+        ],
+    ),
+    (
+        Machine::S390,
+        Class::Elf64,
+        [
             elf::R_390_RELATIVE,
             elf::R_390_JMP_SLOT,
             elf::R_390_GLOB_DAT,
             elf::R_390_64,
             elf::R_390_IRELATIVE,
             elf::R_390_NONE,
-        ),
-        // LoongArch has no GLOB_DAT either.
-        Machine::LOONGARCH => known(
+        ],
+    ),
+    (
+        Machine::S390,
+        Class::Elf32,
+        [
+            elf::R_390_RELATIVE,
+            elf::R_390_JMP_SLOT,
+            elf::R_390_GLOB_DAT,
+            elf::R_390_32,
+            elf::R_390_IRELATIVE,
+            elf::R_390_NONE,
+        ],
+    ),
+    (
+        Machine::LOONGARCH,
+        Class::Elf64,
+        [
             elf::R_LARCH_RELATIVE,
             elf::R_LARCH_JUMP_SLOT,
             elf::R_LARCH_64,
             elf::R_LARCH_64,
             elf::R_LARCH_IRELATIVE,
             elf::R_LARCH_TLS_DESC64,
-        ),
-        _ => Kinds {
-            relative: 0,
-            jump_slot: 0,
-            glob_dat: 0,
-            absolute: 0,
-            irelative: 0,
-            tls_descriptor: 0,
-            known: false,
-        },
-    }
-}
+        ],
+    ),
+    (
+        Machine::LOONGARCH,
+        Class::Elf32,
+        [
+            elf::R_LARCH_RELATIVE,
+            elf::R_LARCH_JUMP_SLOT,
+            elf::R_LARCH_32,
+            elf::R_LARCH_32,
+            elf::R_LARCH_IRELATIVE,
+            elf::R_LARCH_TLS_DESC32,
+        ],
+    ),
+];
 
 /// The number of the relocation by which a processor's loader copies a library's variable into the
 /// program; `None` where it is not known.
@@ -351,3 +441,39 @@ const COPY: [(Machine, elf::RelocationType); 29] = [
     (Machine(elf::EM_TILEGX.0), elf::R_TILEGX_COPY),
     (Machine(elf::EM_CSKY.0), elf::R_CKCORE_COPY),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the processors' own supplements to the format.
+    #[test]
+    fn numbers_are_those_of_the_word_size() {
+        let numbers = |machine, class| {
+            let it = kinds(machine, class);
+            let all = [it.relative, it.jump_slot, it.glob_dat, it.absolute, it.irelative];
+            it.known.then_some((all, it.tls_descriptor, it.tls_descriptor_size))
+        };
+        let (wide, narrow) = (Class::Elf64, Class::Elf32);
+        for (machine, class, expected) in [
+            (Machine::X86_64, wide, Some(([8, 7, 6, 1, 37], 36, 16))),
+            (Machine::X86_64, narrow, Some(([8, 7, 6, 10, 37], 36, 16))),
+            (Machine::X86, narrow, Some(([8, 7, 6, 1, 42], 41, 8))),
+            (Machine::AARCH64, wide, Some(([1027, 1026, 1025, 257, 1032], 1031, 16))),
+            (Machine::AARCH64, narrow, Some(([183, 182, 181, 1, 188], 187, 8))),
+            (Machine::ARM, narrow, Some(([23, 22, 21, 2, 160], 13, 8))),
+            (Machine::RISCV, wide, Some(([3, 5, 2, 2, 58], 12, 16))),
+            (Machine::RISCV, narrow, Some(([3, 5, 1, 1, 58], 12, 8))),
+            (Machine::LOONGARCH, wide, Some(([3, 5, 2, 2, 12], 14, 16))),
+            (Machine::LOONGARCH, narrow, Some(([3, 5, 1, 1, 12], 13, 8))),
+            (Machine::S390, wide, Some(([12, 11, 10, 22, 61], 0, 16))),
+            (Machine::S390, narrow, Some(([12, 11, 10, 4, 61], 0, 8))),
+            (Machine::X86, wide, None),
+            (Machine::ARM, wide, None),
+            (Machine::PPC64, narrow, None),
+            (Machine::MIPS, narrow, None),
+        ] {
+            assert_eq!(numbers(machine, class), expected, "{machine} {class:?}");
+        }
+    }
+}

@@ -170,6 +170,10 @@ impl<'data> SymbolTable<'data> {
         string(self.strings, u64::from(raw.name)).unwrap_or_default()
     }
 
+    pub(crate) fn is_named(&self, raw: &RawSymbol, name: &[u8]) -> bool {
+        is_string(self.strings, u64::from(raw.name), name)
+    }
+
     pub(crate) fn symbol(&self, index: u32) -> Option<Symbol<'data>> {
         let raw = self.raw(index)?;
         Some(Symbol {
@@ -262,6 +266,13 @@ impl RawSymbol {
             _ => Visibility::Default,
         }
     }
+}
+
+/// Whether the [`string`] at `offset` is `name`. Of a longer one no more is read than that.
+pub(crate) fn is_string(strings: &[u8], offset: u64, name: &[u8]) -> bool {
+    let tail = usize::try_from(offset).ok().and_then(|start| strings.get(start..));
+    let rest = tail.and_then(|tail| tail.strip_prefix(name));
+    rest.is_some_and(|rest| rest.first() == Some(&0)) && !name.contains(&0)
 }
 
 /// The bytes from `offset` up to the next zero byte, which must be there.

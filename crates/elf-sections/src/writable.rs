@@ -78,6 +78,8 @@ pub enum Reason {
     TransactionalMemoryTable,
     /// `.eh_frame` and what belongs to it.
     UnwindTable,
+    /// Machine code in a section that may be written to, as `ld -N` makes of `.text`.
+    Code,
     /// The storage of a library's variable, which the loader moved into this program.
     CopyRelocated,
     /// The loader makes it read-only when it has relocated it; or it lies in the part of that
@@ -105,6 +107,7 @@ impl Reason {
             Reason::Initializers => "initializers",
             Reason::TransactionalMemoryTable => "transactional-memory-table",
             Reason::UnwindTable => "unwind-table",
+            Reason::Code => "code",
             Reason::CopyRelocated => "copy-relocated",
             Reason::ReadOnlyAfterRelocation => "read-only-after-relocation",
             Reason::LoaderData => "loader-data",
@@ -196,7 +199,7 @@ impl Claims {
 }
 
 /// Ascending, disjoint, none empty, none touching the next.
-fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+pub(crate) fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.retain(|range| range.start < range.end);
     ranges.sort_unstable_by_key(|range| range.start);
     ranges.dedup_by(|after, before| {

@@ -106,7 +106,7 @@ impl<'data> Image<'data> {
     ///
     /// A word that also adds something is left out, for it is no slot of the symbol.
     pub fn imports(&self, name: &str) -> Vec<u64> {
-        let kinds = kinds(self.header.machine);
+        let kinds = kinds(self.header.machine, self.header.class);
         let wanted = [kinds.jump_slot, kinds.glob_dat, kinds.absolute];
         let symbols: Vec<u32> = self
             .dynamic_symbols()

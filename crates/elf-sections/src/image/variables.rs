@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Image;
 use crate::Error;
 use crate::dynamic::Tag;
+use crate::header::Header;
 use crate::relocation::{copy_kind, kinds, width};
 use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
@@ -120,7 +121,7 @@ impl Image<'_> {
                     self.dynamic_value(Tag::PLTGOT)
                         .map(|start| start..start.saturating_add(reserved)),
                 );
-                let slot = kinds(self.header.machine).jump_slot;
+                let slot = kinds(self.header.machine, self.header.class).jump_slot;
                 ranges.extend(
                     self.relocations()
                         .filter(|it| it.kind == slot && slot != 0)
@@ -163,7 +164,8 @@ impl Image<'_> {
     }
 
     fn relocated_words(&self) -> Vec<Range<u64>> {
-        let (kinds, copy) = (kinds(self.header.machine), self.copy_kind());
+        let Header { machine, class, .. } = self.header;
+        let (kinds, copy) = (kinds(machine, class), self.copy_kind());
         let word = self.header.class.word_size();
         self.relocations()
             // 0 is on every processor the number of the relocation that does nothing.
@@ -171,8 +173,8 @@ impl Image<'_> {
             .map(|it| {
                 let is_descriptor = kinds.known && it.kind == kinds.tls_descriptor;
                 let size = match is_descriptor {
-                    true => word.saturating_mul(2),
-                    false => width(self.header.machine, it.kind, word),
+                    true => kinds.tls_descriptor_size,
+                    false => width(machine, it.kind, word),
                 };
                 it.address..it.address.saturating_add(size)
             })
@@ -258,17 +260,18 @@ fn reason_of(section: &Section<'_>) -> Option<Reason> {
         _ if is_of(b".data.rel.ro") || is_of(b".bss.rel.ro") => {
             Some(Reason::ReadOnlyAfterRelocation)
         }
-        _ => None,
+        _ => section.flags.is_executable().then_some(Reason::Code),
     }
 }
 
 /// The reasons that a section has as a whole, the more telling ones first.
-const BY_SECTION: [Reason; 6] = [
+const BY_SECTION: [Reason; 7] = [
     Reason::DynamicTable,
     Reason::Got,
     Reason::Initializers,
     Reason::TransactionalMemoryTable,
     Reason::UnwindTable,
+    Reason::Code,
     Reason::ReadOnly,
 ];
 

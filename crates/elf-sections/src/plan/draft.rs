@@ -12,7 +12,9 @@ pub(super) struct Draft<'image, 'data> {
     pub(super) segments: Table,
     pub(super) sections: Table,
     pub(super) dynamic: Table,
-    plan: Plan,
+    /// Offsets and new bytes, in no order. Many put into a plan one before the other would all
+    /// have to move each time.
+    replaced: Vec<(u64, Vec<u8>)>,
     appended: Vec<u8>,
 }
 
@@ -58,14 +60,16 @@ impl<'image, 'data> Draft<'image, 'data> {
                 dynamic_count,
                 dynamic_size,
             )?,
-            plan: Plan::new(),
+            replaced: Vec::new(),
             appended: Vec::new(),
         })
     }
 
     /// Replaces bytes of the file that belong to none of the tables.
     pub(super) fn replace(&mut self, offset: u64, new: &[u8]) -> Result<(), Error> {
-        edit(&mut self.plan, self.image.data, offset, new)
+        old(self.image.data, offset, new.len() as u64)?;
+        self.replaced.push((offset, new.to_vec()));
+        Ok(())
     }
 
     /// Where the next appended byte would be.
@@ -122,14 +126,23 @@ impl<'image, 'data> Draft<'image, 'data> {
     pub(super) fn finish(mut self) -> Result<Plan, Error> {
         for table in [&self.segments, &self.sections, &self.dynamic] {
             if !table.has_moved {
-                table.put_edits(&mut self.plan, self.image)?;
+                table.put_changes(&mut self.replaced, self.image);
+            }
+        }
+        self.replaced.sort_by_key(|(offset, _)| *offset);
+        let mut plan = Plan::new();
+        for (offset, new) in self.replaced {
+            let wanted = new.len() as u64;
+            let old = old(self.image.data, offset, wanted)?;
+            if old != new {
+                plan.edit(offset, old, new).map_err(|_| overlap(offset, wanted))?;
             }
         }
         if !self.appended.is_empty() {
             let length = self.image.data.len();
-            self.plan.append(length, &self.appended).map_err(|_| overlap(length, 0))?;
+            plan.append(length, &self.appended).map_err(|_| overlap(length, 0))?;
         }
-        Ok(self.plan)
+        Ok(plan)
     }
 }
 
@@ -184,8 +197,8 @@ impl Table {
         self.exchange(usize::MAX, into, new);
     }
 
-    /// One edit for each entry that differs, from its first byte that does to its last.
-    fn put_edits(&self, plan: &mut Plan, image: &Image<'_>) -> Result<(), Error> {
+    /// One for each entry that differs, from its first byte that does to its last.
+    fn put_changes(&self, changes: &mut Vec<(u64, Vec<u8>)>, image: &Image<'_>) {
         let old = image.data.get(self.offset, self.bytes.len() as u64).unwrap_or_default();
         let size = self.entry_size.max(1);
         for (index, (old, new)) in old.chunks(size).zip(self.bytes.chunks(size)).enumerate() {
@@ -194,9 +207,8 @@ impl Table {
             let last = old.iter().zip(new).rposition(differs).unwrap_or(first);
             let offset = index.saturating_mul(size).saturating_add(first) as u64;
             let new = new.get(first..=last).unwrap_or_default();
-            edit(plan, image.data, self.offset.saturating_add(offset), new)?;
+            changes.push((self.offset.saturating_add(offset), new.to_vec()));
         }
-        Ok(())
     }
 }
 
@@ -219,18 +231,10 @@ pub(super) fn segment_bytes(layout: Layout, segment: &Segment) -> Vec<u8> {
     }
 }
 
-fn edit(plan: &mut Plan, data: Bytes<'_>, offset: u64, new: &[u8]) -> Result<(), Error> {
-    let wanted = new.len() as u64;
-    let old = data.get(offset, wanted).ok_or(Error::Short {
-        structure: Structure::Section,
-        wanted,
-        offset,
-        end: data.len(),
-    })?;
-    if old != new {
-        plan.edit(offset, old, new).map_err(|_| overlap(offset, wanted))?;
-    }
-    Ok(())
+/// The bytes that are to be replaced.
+fn old(data: Bytes<'_>, offset: u64, wanted: u64) -> Result<&[u8], Error> {
+    let structure = Structure::Section;
+    data.get(offset, wanted).ok_or(Error::Short { structure, wanted, offset, end: data.len() })
 }
 
 /// Two changes of one byte mean two structures that share it, which no linker writes.

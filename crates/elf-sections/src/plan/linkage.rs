@@ -6,6 +6,7 @@ use super::room::{self, Wanted};
 use super::strings::Strings;
 use super::{Changes, Draft};
 use crate::dynamic::Tag;
+use crate::symbol::is_string;
 use crate::version::Role;
 use crate::{Error, Machine, Structure};
 
@@ -63,10 +64,9 @@ fn name(draft: &mut Draft<'_, '_>, changes: &Changes<'_>) -> Result<(), Error> {
         }
     }
     let versions = image.version_names();
+    let dynamic_strings = image.dynamic_strings();
     for (old, name) in &changes.replace_needed {
-        let is_old = |offset: u64| {
-            crate::symbol::string(image.dynamic_strings(), offset) == Some(old.as_slice())
-        };
+        let is_old = |offset: u64| is_string(dynamic_strings, offset, old);
         let needed = image.dynamic().iter().enumerate();
         let entries: Vec<(u64, u64)> = needed
             .filter(|(_, entry)| entry.tag == Tag::NEEDED && is_old(entry.value))
@@ -152,11 +152,11 @@ fn add_entries(draft: &mut Draft<'_, '_>, new: &[(Tag, u64)]) -> Result<bool, Er
     });
     // The last one ends the table.
     let spare = used..used.saturating_add(empty.count()).saturating_sub(1);
+    // A loader that relocates itself relies on them.
+    let is_needed = draft.image.relocates_itself();
     let dispensable = draft.image.dynamic().iter().enumerate();
     let dispensable = dispensable
-        .filter(|(_, entry)| matches!(entry.tag, Tag::RELACOUNT | Tag::RELCOUNT))
-        // A loader that relocates itself relies on it.
-        .filter(|_| !draft.image.relocates_itself())
+        .filter(|(_, entry)| !is_needed && matches!(entry.tag, Tag::RELACOUNT | Tag::RELCOUNT))
         .map(|(index, _)| index);
     let mut places: Vec<usize> = spare.chain(dispensable).take(new.len()).collect();
     places.sort_unstable();

@@ -1,6 +1,7 @@
 //! Room in memory for tables that have grown.
 
 use super::draft::segment_bytes;
+use super::slack::{self, PAGE};
 use super::{Draft, linkage, symbols};
 use crate::dynamic::Tag;
 use crate::{Error, Image, Kind, Permissions, Segment, SegmentKind, Structure};
@@ -16,7 +17,7 @@ pub(super) struct Wanted {
 /// Finds room and leads everything there.
 pub(super) fn make(draft: &mut Draft<'_, '_>, wanted: Wanted) -> Result<(), Error> {
     if let (Some(strings), false) = (&wanted.strings, wanted.moves_dynamic)
-        && let Some((index, segment)) = slack(draft.image, strings.len() as u64)
+        && let Some((index, segment)) = slack::find(draft.image, strings.len() as u64)
     {
         let (at, address) = (
             segment.offset.saturating_add(segment.file_size),
@@ -29,49 +30,6 @@ pub(super) fn make(draft: &mut Draft<'_, '_>, wanted: Wanted) -> Result<(), Erro
         return lead_to_strings(draft, at, address, strings.len() as u64);
     }
     add_segment(draft, wanted)
-}
-
-/// A read-only segment with so many unused bytes behind it in its last page, in the file and in
-/// memory.
-fn slack(image: &Image<'_>, size: u64) -> Option<(usize, Segment)> {
-    let header = image.header();
-    image.segments().iter().enumerate().find_map(|(index, segment)| {
-        let only_read = segment.permissions == Permissions(4);
-        if !segment.is_load() || !only_read || segment.file_size != segment.memory_size {
-            return None;
-        }
-        let start = segment.address.checked_add(segment.file_size)?;
-        let page = start.checked_next_multiple_of(PAGE)?;
-        let end = start.checked_add(size)?;
-        let is_free_in_memory = end <= page
-            && segment.file_size != 0
-            && !image.loads().any(|load| load.address >= start && load.address < page);
-        let from = segment.offset.checked_add(segment.file_size)?;
-        let until = from.checked_add(size)?;
-        let overlaps = |offset: u64, size: u64| {
-            size != 0 && offset < until && from < offset.saturating_add(size)
-        };
-        let table =
-            |offset, count: u64, size: usize| overlaps(offset, count.saturating_mul(size as u64));
-        let layout = image.layout;
-        let is_used = image.segments().iter().any(|it| overlaps(it.offset, it.file_size))
-            || image
-                .sections()
-                .iter()
-                .filter_map(crate::Section::file_range)
-                .any(|(offset, size)| overlaps(offset, size))
-            || table(header.section_headers, header.section_header_count, layout.section_size())
-            || table(
-                header.program_headers,
-                u64::from(header.program_header_count),
-                layout.segment_size(),
-            );
-        let is_zero = || {
-            let bytes = image.data.get(from, size);
-            bytes.is_some_and(|bytes| bytes.iter().all(|&byte| byte == 0))
-        };
-        (is_free_in_memory && !is_used && is_zero()).then_some((index, *segment))
-    })
 }
 
 /// Adds a segment at the end of the file and of memory.
@@ -314,9 +272,6 @@ fn lead_to_dynamic(
     }
     Ok(())
 }
-
-/// The smallest page of any processor.
-const PAGE: u64 = 4096;
 
 /// The largest page of any processor.
 const LARGEST_PAGE: u64 = 1 << 16;

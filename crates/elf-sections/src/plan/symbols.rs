@@ -48,7 +48,7 @@ fn unique<'a>(
 
 /// Gives the symbols of a name another value.
 pub(super) fn move_named(draft: &mut Draft<'_, '_>, name: &[u8], to: u64) -> Result<(), Error> {
-    set_values(draft, to, |table, raw| table.name(raw) == name)
+    set_values(draft, to, |table, raw| table.is_named(raw, name))
 }
 
 /// Gives the symbols that stand for a section another value.

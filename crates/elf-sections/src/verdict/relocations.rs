@@ -10,7 +10,7 @@ use crate::{Error, Image, Segment, SegmentKind, Structure};
 pub(super) fn check(image: &Image<'_>) -> Result<u32, Error> {
     check_tables(image)?;
     let targets = Targets::new(image);
-    let kinds = kinds(image.header().machine);
+    let kinds = kinds(image.header().machine, image.header().class);
     let [rela, rel, relr, plt] = image.relocation_tables();
     let count = |tag| image.dynamic_value(tag).unwrap_or(0);
     let mut pass = Pass { image, targets, kinds, highest: 0 };

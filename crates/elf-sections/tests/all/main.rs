@@ -10,6 +10,8 @@ mod handmade;
 /// Images in this process: copies that are loaded, and finding them again.
 #[cfg(target_os = "linux")]
 mod loaded;
+/// Images of more headers than any linker writes.
+mod many;
 /// Several names changed at once.
 mod names;
 /// What the oracle that the fuzzer uses says of every regression, and of random damage.

@@ -98,6 +98,42 @@ fn writable_sections_that_are_not_the_programs_own_are_known_by_name() {
     went_through(count, 4 * reasons.len(), "sections");
 }
 
+/// As one segment, which is what `-N` asks for.
+#[test]
+fn code_and_unwind_tables_are_no_variables_where_everything_is_writable() {
+    let workshop = Workshop::new();
+    let source =
+        "__asm__(\".pushsection .jit,\\\"awx\\\"\\n.globl jit\\njit: .quad 7\\n.popsection\");
+        int own = 3; int value(void) { return own; }";
+    let flags = ["-shared", "-fPIC", "-nostdlib", "-Wl,-N"];
+    let mut count = 0;
+    for linker in ["bfd", "lld"] {
+        let flag = format!("-fuse-ld={linker}");
+        let command = [&["gcc", flag.as_str()], &flags[..]].concat();
+        let name = format!("one-segment-{linker}.so");
+        let Some(path) = workshop.compile(&name, source, &command) else { continue };
+        let bytes = std::fs::read(path).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        let (index, writable) = (image.symbol_index(), image.writable());
+        let address = |name: &[u8]| index.named(name).next().unwrap().address;
+        assert!(writable.contains(address(b"own")), "{linker}");
+        assert_eq!(writable.exclusion_at(address(b"jit")), Some(Reason::Code), "{linker}");
+        let text = image.sections_named(".text").next().unwrap();
+        let reason = if text.flags.is_writable() { Reason::Code } else { Reason::ReadOnly };
+        assert_eq!(image.exclusion_of(text), Some(reason), "{linker}");
+        let segment = image.segment_at(text.address).unwrap();
+        assert!(segment.permissions.is_writable(), "{linker}");
+        assert_eq!(writable.exclusion_at(address(b"value")), Some(reason), "{linker}");
+        for name in [".eh_frame", ".eh_frame_hdr"] {
+            for table in image.sections_named(name).filter(|it| it.flags.is_writable()) {
+                assert_eq!(image.exclusion_of(table), Some(Reason::UnwindTable), "{linker}");
+            }
+        }
+        count += 1;
+    }
+    went_through(count, 2, "libraries of one segment");
+}
+
 /// Only this processor's loader has relocations of less than a word in what is built here.
 #[cfg(target_arch = "x86_64")]
 #[test]

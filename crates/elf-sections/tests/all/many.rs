@@ -1,0 +1,107 @@
+//! Images of very many headers. What went through all of them for each would take minutes here.
+
+use elf_sections::{Changes, DebugLink, Image, plan_changes};
+
+/// Read-only segments, each in a page of its own and none with unused bytes behind it in the file.
+const SEGMENTS: u64 = 60_000;
+
+#[test]
+fn an_image_of_sixty_thousand_read_only_segments_gets_every_change() {
+    let bytes = image();
+    let parsed = Image::parse(&bytes).unwrap();
+    let none = Changes::default;
+    let link = DebugLink { file_name: b"own.debug", checksum: 7 };
+    let changed = |changes: &Changes<'_>| {
+        let mut changed = bytes.clone();
+        plan_changes(&parsed, changes).unwrap().apply_to_vec(&mut changed).unwrap();
+        changed
+    };
+
+    let name = b"libanother.so".to_vec();
+    let bytes = changed(&Changes { soname: Some(name.clone()), ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().soname(), Some(&name[..]));
+
+    let bytes = changed(&Changes { runpath: Some(name.clone()), ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().runpath(), Some(&name[..]));
+
+    let bytes = changed(&Changes { add_needed: vec![name.clone(); 3], ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().needed().count(), 4);
+
+    let replace_needed = vec![(b"libdep.so".to_vec(), name.clone())];
+    let bytes = changed(&Changes { replace_needed, ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().needed().next(), Some(&name[..]));
+
+    let bytes = changed(&Changes { debug_link: Some(link), ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().debug_link(), Some(link));
+
+    let bytes = changed(&Changes { build_id: Some(vec![7; 4]), ..none() });
+    assert_eq!(Image::parse(&bytes).unwrap().build_id(), Some(&[7; 4][..]));
+}
+
+/// The last of all has room behind it, and gets the strings.
+#[test]
+fn room_behind_the_last_of_sixty_thousand_segments_is_found() {
+    let mut bytes = image();
+    let end = bytes.len().next_multiple_of(0x1000);
+    bytes.resize(end + 0x1000, 0);
+    let last = HEADER + (SEGMENTS as usize - 1) * 56;
+    bytes[last + 8..last + 16].copy_from_slice(&(end as u64).to_le_bytes());
+    let address = u64::from_le_bytes(bytes[last + 16..last + 24].try_into().unwrap()) & !0xfff;
+    bytes[last + 16..last + 24].copy_from_slice(&address.to_le_bytes());
+    let image = Image::parse(&bytes).unwrap();
+    let soname = Some(b"libanother.so".to_vec());
+    let plan = plan_changes(&image, &Changes { soname, ..Changes::default() }).unwrap();
+    assert_eq!(plan.tail(), None);
+    let mut changed = bytes.clone();
+    plan.apply_to_vec(&mut changed).unwrap();
+    let changed = Image::parse(&changed).unwrap();
+    assert_eq!(changed.soname(), Some(&b"libanother.so"[..]));
+    assert!(changed.segments()[SEGMENTS as usize - 1].file_size > 16);
+}
+
+/// The size of the file header.
+const HEADER: usize = 64;
+
+/// A library with a name, a needed library, a build ID and section names.
+fn image() -> Vec<u8> {
+    let words = |values: &[u64]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let halves =
+        |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let strings = b"\0libx.so\0libdep.so\0";
+    let names = b"\0.shstrtab\0";
+    let dynamic_at = HEADER as u64 + SEGMENTS * 56;
+    let strings_at = dynamic_at + 6 * 16;
+    let note_at = (strings_at + strings.len() as u64).next_multiple_of(8);
+    let names_at = note_at + 20;
+    let sections_at = (names_at + names.len() as u64).next_multiple_of(8);
+    let end = sections_at + 2 * 64;
+
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(halves(&[3 | 62 << 16, 1]));
+    bytes.extend(words(&[0, HEADER as u64, sections_at]));
+    bytes.extend(halves(&[0, 64 | 56 << 16, SEGMENTS as u32 | 64 << 16, 2 | 1 << 16]));
+    let mut segment = |kind: u32, flags: u32, offset: u64, address: u64, size: u64, align: u64| {
+        bytes.extend(halves(&[kind, flags]));
+        bytes.extend(words(&[offset, address, address, size, size, align]));
+    };
+    segment(1, 6, 0, 0, end, 0x1000);
+    segment(2, 6, dynamic_at, dynamic_at, 6 * 16, 8);
+    segment(4, 4, note_at, note_at, 20, 4);
+    let top = end.next_multiple_of(0x1000);
+    for index in 0..SEGMENTS - 3 {
+        let within = index % 0x800;
+        segment(1, 4, within, top + index * 0x1000 + within, 16, 0x1000);
+    }
+    // STRTAB, STRSZ, SONAME, NEEDED, a spare one and the end.
+    bytes.extend(words(&[5, strings_at, 10, strings.len() as u64, 14, 1, 1, 9, 0, 0, 0, 0]));
+    bytes.extend(strings);
+    bytes.resize(note_at as usize, 0);
+    bytes.extend(halves(&[4, 4, 3]));
+    bytes.extend(b"GNU\0\x01\x02\x03\x04");
+    bytes.extend(names);
+    bytes.resize(sections_at as usize + 64, 0);
+    bytes.extend(halves(&[1, 3]));
+    bytes.extend(words(&[0, 0, names_at, names.len() as u64, 0, 1, 0]));
+    assert_eq!(bytes.len() as u64, end);
+    bytes
+}
