@@ -252,6 +252,39 @@ fn containers_are_carried_as_untagged_zeros_too() {
     });
 }
 
+#[test]
+fn variables_of_blocks_and_lambdas_are_refused_rather_than_swapped_once_one_is_put_in_front() {
+    let block = |value| format!("{{ static int CR_STATE c = {value}; say(\" %d\", ++c); }}");
+    let lambda = |value| format!("[] {{ static int CR_STATE c = {value}; say(\" %d\", ++c); }}();");
+    let silent = "[] { static int other; other++; }();".to_owned();
+    let two = |one: &dyn Fn(i32) -> String| one(100) + &one(200);
+    let build = |number, body: String| guest(&format!("int number = {number};"), &body);
+    for (before, after, said, refused) in [
+        (two(&block), block(900) + &two(&block), " 901 101 201", 2),
+        (two(&lambda), lambda(900) + &two(&lambda), " 901 101 201", 2),
+        (two(&lambda), silent + &two(&lambda), " 101 201", 2),
+        (block(900) + &two(&block), two(&block), " 101 201", 3),
+        (two(&block) + &two(&lambda), two(&block) + &two(&lambda), " 102 202 102 202", 0),
+    ] {
+        let paper = Paper::new();
+        let bench = Bench::with(&build(1, before));
+        let (mut plugin, seen) = bench.open();
+        paper.give_to(&mut plugin);
+        drop(step(&mut plugin, &paper));
+        bench.put(&build(2, after));
+        assert_eq!(step(&mut plugin, &paper), said);
+        let reports: Vec<usize> = seen
+            .take()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Reloaded { state, .. } => Some(state.refused.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(reports, [refused]);
+    }
+}
+
 /// Says when it is constructed and destroyed, once the paper is there.
 const LOUD: &str = r#"
 struct Loud {

@@ -4,6 +4,7 @@ mod atlas;
 mod block;
 mod correlate;
 mod debug_info;
+mod discriminator;
 mod heap;
 mod relink;
 mod report;

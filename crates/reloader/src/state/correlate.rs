@@ -1,7 +1,9 @@
 //! Which symbol of one build is which of the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+
+use super::discriminator::without_numbers;
 
 /// What a symbol goes by: its name, and for one that is local to a file, the file.
 pub(crate) trait Named {
@@ -27,25 +29,51 @@ pub(crate) struct Correlation {
 ///
 /// Compilers number the statics of functions (`count.0`, `count.1`) in an order of their own, which
 /// means nothing in another build: where one file has several of a stem, none of them is matched.
+/// C++ compilers number in the order of the source, so that one more or less moves the others'
+/// numbers: where those of a function are not all as they were, none of them is matched.
 pub(crate) fn correlate<T: Named>(old: &[T], new: &[T]) -> Correlation {
     let mut matching = Matching::new(old.len(), new.len());
     let groups = (count_by(old, group), count_by(new, group));
+    let moved = moved(old, new);
     let renumbered = |symbol: &T| {
         let several =
             |groups: &HashMap<_, usize>| groups.get(&group(symbol)).is_some_and(|n| *n > 1);
-        stem(symbol.name()) != symbol.name() && (several(&groups.0) || several(&groups.1))
+        let numbered = stem(symbol.name()) != symbol.name();
+        let several = several(&groups.0) || several(&groups.1);
+        several && (numbered || moved.contains(&group(symbol)))
     };
     matching.by(old, new, |symbol| {
         (!renumbered(symbol)).then(|| (symbol.name().to_owned(), symbol.file().map(str::to_owned)))
     });
     matching.by(old, new, |symbol| (!renumbered(symbol)).then(|| symbol.name().to_owned()));
     matching.by(old, new, |symbol| Some(group(symbol)));
-    matching.by(old, new, |symbol| Some(stem(symbol.name()).to_owned()));
+    matching.by(old, new, |symbol| Some(plain(symbol.name())));
     matching.finish(old, new)
 }
 
 fn group<T: Named>(symbol: &T) -> (String, Option<String>) {
-    (stem(symbol.name()).to_owned(), symbol.file().map(str::to_owned))
+    (plain(symbol.name()), symbol.file().map(str::to_owned))
+}
+
+/// The name without any of the compiler's numbers.
+fn plain(name: &str) -> String {
+    without_numbers(stem(name))
+}
+
+/// The groups in which not all names are as they were.
+fn moved<T: Named>(old: &[T], new: &[T]) -> HashSet<(String, Option<String>)> {
+    let (old, new) = (names_by_group(old), names_by_group(new));
+    let groups = old.keys().chain(new.keys());
+    groups.filter(|&group| old.get(group) != new.get(group)).cloned().collect()
+}
+
+fn names_by_group<T: Named>(symbols: &[T]) -> HashMap<(String, Option<String>), Vec<&str>> {
+    let mut names: HashMap<_, Vec<&str>> = HashMap::new();
+    for symbol in symbols {
+        names.entry(group(symbol)).or_default().push(symbol.name());
+    }
+    names.values_mut().for_each(|names| names.sort_unstable());
+    names
 }
 
 fn count_by<T, K: Hash + Eq>(symbols: &[T], key: impl Fn(&T) -> K) -> HashMap<K, usize> {
@@ -86,12 +114,12 @@ impl Matching {
         };
         let new_rest = rest(&self.new);
         let stems = count_by(
-            &new_rest.iter().map(|&index| stem(new[index].name())).collect::<Vec<_>>(),
-            |stem| *stem,
+            &new_rest.iter().map(|&index| plain(new[index].name())).collect::<Vec<_>>(),
+            Clone::clone,
         );
         let (ambiguous, dropped) = rest(&self.old)
             .into_iter()
-            .partition(|&index| stems.contains_key(stem(old[index].name())));
+            .partition(|&index| stems.contains_key(&plain(old[index].name())));
         Correlation { pairs: self.pairs, new: new_rest, dropped, ambiguous }
     }
 }
@@ -195,6 +223,27 @@ mod tests {
             names(&[Symbol("n.7", Some("a.c"))], &[Symbol("n.3", Some("a.c"))]),
             [("n.7", "n.3")]
         );
+    }
+
+    #[test]
+    fn numbers_that_count_from_the_front_mean_nothing_once_one_is_more_or_less() {
+        let file = Some("a.cpp");
+        let blocks = ["_ZZ1fvE1c", "_ZZ1fvE1c_0", "_ZZ1fvE1c_1"].map(|name| Symbol(name, file));
+        let lambdas = ["_ZZZ1fvENKUlvE_clEvE1c", "_ZZZ1fvENKUlvE0_clEvE1c"];
+        let lambdas = [lambdas[0], lambdas[1], "_ZZZ1fvENKUlvE1_clEvE1c"];
+        for all in [blocks, lambdas.map(|name| Symbol(name, file))] {
+            let found = correlate(&all[..2], &all);
+            assert_eq!((found.pairs.len(), found.ambiguous.len()), (0, 2));
+            let found = correlate(&all, &all[..2]);
+            assert_eq!((found.pairs.len(), found.ambiguous.len()), (0, 3));
+            // One without a variable was put in front.
+            let found = correlate(&all[..2], &all[1..]);
+            assert_eq!((found.pairs.len(), found.ambiguous.len()), (0, 2));
+            assert_eq!(correlate(&all, &all).pairs, [(0, 0), (1, 1), (2, 2)]);
+            assert_eq!(correlate(&all[..1], &all[1..2]).pairs, [(0, 0)]);
+        }
+        let own = ["_ZZ1fvE3c_0", "_ZZ1fvE3c_1", "_ZZ1fvE3c_2"].map(|name| Symbol(name, file));
+        assert_eq!(correlate(&own[1..], &own).pairs, [(0, 1), (1, 2)]);
     }
 
     #[test]
