@@ -253,6 +253,55 @@ fn containers_are_carried_as_untagged_zeros_too() {
 }
 
 #[test]
+fn where_a_build_has_functions_for_its_end_untagged_zeros_start_fresh_if_asked() {
+    apart(|| {
+        let plain = "static int count;";
+        let destructor = "static int *numbers;
+        __attribute__((destructor)) static void last() { free(numbers); }
+        __attribute__((constructor)) static void first() { numbers = (int *)calloc(1, 64); }
+        static int count;";
+        let object = "static std::vector<int> numbers; static int count;";
+        let count = "say(\"%d\", ++count);";
+        let c = |globals: &str, number| {
+            let text = format!("{PEN}\n#include <stdlib.h>\nint number = {number};\n{globals}");
+            let body =
+                format!("paper = (struct paper *)ctx->userdata; if (op == CR_STEP) {{ {count} }}");
+            let main = "CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op op)";
+            Build::c(format!("{text}\n{main} {{ {body} return 0; }}"))
+        };
+        let cxx = |globals: &str, number| {
+            let globals = format!("int number = {number}; {globals}");
+            guest(
+                &globals,
+                &format!("numbers.push_back(1); {count} say(\" %zu\", numbers.size());"),
+            )
+            .flag("-fno-use-cxa-atexit")
+        };
+        let reloaded = |build: &dyn Fn(i32) -> Build, fresh| {
+            let paper = Paper::new();
+            let bench = Bench::with(&build(1));
+            let (mut plugin, seen) = bench
+                .open_with(|builder| builder.untagged_bss(true).fresh_objects(fresh).history(0));
+            paper.give_to(&mut plugin);
+            let first = step(&mut plugin, &paper);
+            bench.put(&build(2));
+            let second = step(&mut plugin, &paper);
+            plugin.close();
+            assert_eq!(faults(&seen), Vec::<String>::new());
+            (first, second)
+        };
+        let said = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+        assert_eq!(reloaded(&|n| c(plain, n), true), said("1", "2"));
+        assert_eq!(reloaded(&|n| c(plain, n).flag("-s"), true), said("1", "1"), "it has no names");
+        assert_eq!(reloaded(&|n| c(destructor, n), true), said("1", "1"));
+        assert_eq!(reloaded(&|n| cxx(object, n), true), said("1 1", "1 1"));
+        let end = |n| c(plain, n).more("void over(void) {}").flag("-Wl,-fini=over");
+        assert_eq!(reloaded(&end, true), said("1", "1"));
+        assert_eq!(reloaded(&end, false), said("1", "2"));
+    });
+}
+
+#[test]
 fn variables_of_blocks_and_lambdas_are_refused_rather_than_swapped_once_one_is_put_in_front() {
     let block = |value| format!("{{ static int CR_STATE c = {value}; say(\" %d\", ++c); }}");
     let lambda = |value| format!("[] {{ static int CR_STATE c = {value}; say(\" %d\", ++c); }}();");

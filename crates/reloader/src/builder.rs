@@ -151,8 +151,9 @@ impl Builder {
     }
 
     /// Whether they start fresh all the same in a build that registers destructors (it imports
-    /// `__cxa_atexit`): objects of C++ lie there, and their content is not carried behind their
-    /// backs. They do not unless said so.
+    /// `__cxa_atexit`) or has functions of its own for its end (`-fno-use-cxa-atexit`, C's
+    /// `__attribute__((destructor))`): objects lie there that those destroy, and their content is
+    /// not carried behind their backs. They do not unless said so.
     #[must_use]
     pub fn fresh_objects(mut self, fresh: bool) -> Self {
         self.options.fresh_objects = fresh;

@@ -71,8 +71,9 @@ impl Checked {
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
         let copy = plan_load_copy(&image, &options)
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
-        let constructs = || !image.imports("__cxa_atexit").is_empty();
-        let bss = loading.options.untagged_bss && !(loading.options.fresh_objects && constructs());
+        let ends =
+            || !image.imports("__cxa_atexit").is_empty() || ends_itself(&image, &copy.finalizers);
+        let bss = loading.options.untagged_bss && !(loading.options.fresh_objects && ends());
         let checked = Self {
             range: image.range().unwrap_or(0..0),
             writable: writable(&image),
@@ -98,6 +99,18 @@ impl Checked {
         }
         Ok(checked)
     }
+}
+
+/// Whether it has functions of its own for its end, besides the start-up code's: they destroy
+/// objects where the compiler was told to register none (`-fno-use-cxa-atexit`), or are what C calls
+/// destructors.
+fn ends_itself(image: &Image<'_>, finalizers: &Routines) -> bool {
+    let array = finalizers.array.as_ref().map_or(0, |array| array.end.saturating_sub(array.start));
+    // The start-up code has one entry there, and nobody else calls this.
+    let startup = u64::from(!image.imports("__cxa_finalize").is_empty());
+    let is_startup = |function| image.sections_named(".fini").any(|fini| fini.address == function);
+    array / image.header().class.word_size() > startup
+        || finalizers.function.is_some_and(|function| !is_startup(function))
 }
 
 /// What the loader does not check and the program would not survive.
