@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use reloader::{ErrorKind, Event, Plugin, RefusalKind, Step, Watch};
-use reloader_tests::{Bench, Build, Seen, alone, pass, write};
+use reloader_tests::{Bench, Build, Seen, alone, pass, step_until, write};
 
 /// A plugin of this library with its copies below `temporary`.
 fn open(library: &Path, temporary: &Path) -> Plugin {
@@ -509,6 +509,41 @@ fn a_fork_of_the_host_leaves_the_copies_to_its_parent() {
     assert_eq!(plugin.step(), Step::Ran(2));
     plugin.close();
     assert_eq!(entries(bench.temporary()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_fork_of_the_host_finds_new_builds_without_its_parents_watcher() {
+    let test = "files::a_fork_of_the_host_finds_new_builds_without_its_parents_watcher";
+    if let Some(command) = alone(test) {
+        pass(command);
+        return;
+    }
+    let bench = Bench::with(&Build::ledger(1));
+    let (mut plugin, _) = bench.open_with(|builder| builder.watch(Watch::Notify));
+    assert_eq!(plugin.step(), Step::Ran(1));
+    // Compiled here: the child only copies them.
+    let builds = [2, 3].map(|build| Build::ledger(build).bytes());
+    // SAFETY: no other thread of this process holds a lock: the test is alone.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: ends a child that hangs.
+        unsafe { libc::alarm(60) };
+        bench.put_bytes(&builds[0]);
+        plugin.check();
+        let mut good = plugin.step() == Step::Ran(2);
+        bench.put_bytes(&builds[1]);
+        step_until(&mut plugin, |step| step == Step::Ran(3));
+        good &= plugin.version() == Some(3);
+        plugin.close();
+        // SAFETY: ends the child without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(!good)) };
+    }
+    let mut status = 0;
+    // SAFETY: a child of this process and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
+    step_until(&mut plugin, |step| step == Step::Ran(3));
 }
 
 #[test]

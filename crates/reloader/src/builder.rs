@@ -61,7 +61,8 @@ pub enum Watch {
     /// The operating system tells; where it cannot, as `Poll` every 100 ms.
     ///
     /// It tells of the file, of the directory it lies in, and of symbolic links on the way; that a
-    /// directory further up was exchanged for another is found with the next [`Plugin::check`].
+    /// directory further up was exchanged for another is found with the next [`Plugin::check`]. A
+    /// forked child is told of nothing until its next check; from then on it polls.
     #[default]
     Notify,
     /// The file is looked at when this much time has passed since the last look.

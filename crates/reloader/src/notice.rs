@@ -16,6 +16,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::builder::Watch;
+use crate::sys;
 
 /// Says when it is worth looking at the file.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Notice {
     news: Arc<AtomicBool>,
     path: PathBuf,
     watcher: Option<RecommendedWatcher>,
+    /// The one that has the watcher's thread; a forked child has not.
+    process: u32,
     /// The directories that are watched.
     watched: BTreeSet<PathBuf>,
     /// The entries in them whose changes are news; shared with the watcher's thread.
@@ -63,6 +66,7 @@ impl Notice {
             news,
             path: path.to_owned(),
             watcher,
+            process: sys::process(),
             watched: BTreeSet::new(),
             entries,
             timer: None,
@@ -88,6 +92,7 @@ impl Notice {
     /// look was asked for or is only due by time.
     pub(crate) fn looking(&mut self) -> bool {
         let told = self.news.swap(false, Ordering::AcqRel);
+        self.leave_to_parent();
         if self.watcher.is_some() {
             let all = self.rearm();
             self.resting = (!all).then_some(FALLBACK);
@@ -100,6 +105,18 @@ impl Notice {
     pub(crate) fn look_after(&mut self, awaited: Option<Duration>) {
         self.awaited = awaited;
         self.restart_timer();
+    }
+
+    /// In a forked child nobody answers for the watcher any more: it is the parent's.
+    fn leave_to_parent(&mut self) {
+        if self.process == sys::process() {
+            return;
+        }
+        self.process = sys::process();
+        if let Some(watcher) = self.watcher.take() {
+            std::mem::forget(watcher);
+            self.resting = Some(FALLBACK);
+        }
     }
 
     fn restart_timer(&mut self) {
@@ -127,6 +144,12 @@ impl Notice {
         let file = std::fs::canonicalize(&self.path);
         let home = file.as_deref().ok().and_then(Path::parent);
         home.is_some_and(|home| self.watched.contains(home))
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.leave_to_parent();
     }
 }
 
