@@ -3,6 +3,8 @@
 
 /// Every ELF file of the machine, against readelf and other readers.
 mod census;
+/// Processors where pointers have 32 bits instead of 64.
+mod classes;
 /// Sections whose bytes are compressed.
 mod compressed;
 /// Core files.

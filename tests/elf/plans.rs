@@ -259,41 +259,6 @@ fn changed_programs_run() {
     went_through(count, 84, "changed programs");
 }
 
-/// musl's loader is another program by other people, and trusts other things.
-#[test]
-fn changed_libraries_load_with_musl() {
-    let workshop = Workshop::new();
-    let source = "int zeros[5000]; int own = 42; int *to_own = &own; int value(void) { return *to_own + zeros[3]; }";
-    let host = "#include <dlfcn.h>\n#include <stdio.h>\nint main(int argc, char **argv) {
-        void *it = dlopen(argv[1], RTLD_NOW); if (!it) { puts(dlerror()); return 2; }
-        int (*value)(void) = dlsym(it, \"value\"); return value() == 42 ? 0 : 1; }";
-    let Some(host) = workshop.compile("host", host, &["musl-gcc"]) else { return };
-    let mut count = 0;
-    for linker in ["bfd", "gold", "mold"] {
-        let linker = format!("-fuse-ld={linker}");
-        let command = ["musl-gcc", "-shared", "-fPIC", &linker, "-Wl,-soname,libown.so"];
-        let Some(path) = workshop.compile("libown.so", source, &command) else { continue };
-        for (what, changes) in kinds_of_changes() {
-            let changes = Changes {
-                build_id: None,
-                // musl is one library, and has no others.
-                add_needed: vec![b"libc.so".to_vec(); changes.add_needed.len()],
-                ..changes
-            };
-            let target = workshop.path("libchanged.so");
-            write(&path, &target, &changes);
-            is_well_formed(&path, &target, what);
-            let output = Command::new(&host).arg(&target).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{what}, {linker}: {} {said}", output.status);
-            std::fs::remove_file(target).unwrap();
-            count += 1;
-        }
-        std::fs::remove_file(path).unwrap();
-    }
-    went_through(count, 3 * kinds_of_changes().len(), "changed libraries");
-}
-
 #[test]
 fn libraries_of_this_machine_load_when_they_are_changed() {
     let workshop = Workshop::new();

@@ -7,40 +7,61 @@ use reloader_tests::{missing, tool, went_through};
 use crate::plans::{is_well_formed, long, write};
 use crate::workshop::Workshop;
 
-/// What compiles for a processor, what runs its programs, and which linkers there are.
+/// What compiles for a processor and a C library, what runs its programs, and which linkers there
+/// are.
 struct Processor {
     machine: Machine,
     compiler: &'static [&'static str],
     linkers: &'static [&'static str],
     emulator: &'static [&'static str],
+    libc: Libc,
+}
+
+/// A loader, each a program of other people, which trusts other things.
+#[derive(Clone, Copy, PartialEq)]
+enum Libc {
+    Glibc,
+    /// Never unloads anything.
+    Musl,
 }
 
 const EMULATOR: &[&str] = &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"];
 
-const PROCESSORS: [Processor; 4] = [
+const PROCESSORS: [Processor; 5] = [
     Processor {
         machine: Machine::X86_64,
         compiler: &["gcc"],
         linkers: &["bfd", "gold", "lld", "mold"],
         emulator: &[],
+        libc: Libc::Glibc,
     },
     Processor {
         machine: Machine::X86,
         compiler: &["gcc", "-m32"],
         linkers: &["bfd", "gold", "lld", "mold"],
         emulator: &[],
+        libc: Libc::Glibc,
     },
     Processor {
         machine: Machine::AARCH64,
         compiler: &["aarch64-linux-gnu-gcc"],
         linkers: &["bfd", "gold"],
         emulator: EMULATOR,
+        libc: Libc::Glibc,
     },
     Processor {
         machine: Machine::AARCH64,
         compiler: &["clang", "--target=aarch64-linux-gnu"],
         linkers: &["lld", "mold"],
         emulator: EMULATOR,
+        libc: Libc::Glibc,
+    },
+    Processor {
+        machine: Machine::X86_64,
+        compiler: &["musl-gcc"],
+        linkers: &["bfd", "gold", "lld", "mold"],
+        emulator: &[],
+        libc: Libc::Musl,
     },
 ];
 
@@ -77,7 +98,7 @@ struct Case {
 
 const BESIDE: &str = "-Wl,--enable-new-dtags,-rpath,$ORIGIN";
 
-fn cases() -> Vec<Case> {
+fn cases(libc: Libc) -> Vec<Case> {
     let case = |what, changes| Case {
         what,
         flags: &[BESIDE],
@@ -87,6 +108,11 @@ fn cases() -> Vec<Case> {
         is_in_place: false,
     };
     let none = Changes::default;
+    // musl is one library under every name.
+    let other = match libc {
+        Libc::Glibc => b"libm.so.6".to_vec(),
+        Libc::Musl => b"libc.so".to_vec(),
+    };
     let needed = |new: &str| vec![(b"libdep.so".to_vec(), new.as_bytes().to_vec())];
     let link = DebugLink { file_name: b"own.debug", checksum: 0x1234_5678 };
     vec![
@@ -137,14 +163,29 @@ fn cases() -> Vec<Case> {
                 Changes { replace_needed: needed("libdep-of-a-longer-name.so"), ..none() },
             )
         },
-        case(
-            "twenty NEEDED more",
-            Changes { add_needed: vec![b"libm.so.6".to_vec(); 20], ..none() },
-        ),
+        case("twenty NEEDED more", Changes { add_needed: vec![other.clone(); 20], ..none() }),
         case("debuglink", Changes { debug_link: Some(link), ..none() }),
         Case {
             is_in_place: true,
             ..case("build-id", Changes { build_id: Some(vec![0xab; 20]), ..none() })
+        },
+        Case {
+            flags: &["-DUNIQUE", "-Wl,-z,nodelete"],
+            dependency: "beside/libdep-of-a-longer-name.so",
+            before: None,
+            ..case(
+                "everything",
+                Changes {
+                    soname: Some(long("lib", 300)),
+                    runpath: Some([b"$ORIGIN/beside:".to_vec(), long("/", 6000)].concat()),
+                    replace_needed: needed("libdep-of-a-longer-name.so"),
+                    add_needed: vec![other; 2],
+                    build_id: Some(vec![0xab; 20]),
+                    debug_link: Some(link),
+                    localize_unique: true,
+                    allow_unload: true,
+                },
+            )
         },
     ]
 }
@@ -158,13 +199,13 @@ fn changed_libraries_load_on_each_processor() {
             if tool(&format!("ld.{linker}")).is_none() {
                 continue;
             }
-            let cases = cases();
+            let cases = cases(processor.libc);
             cases.iter().for_each(|case| host.loads(linker, case));
             counts.push((processor.machine.to_string(), *linker, cases.len()));
         }
     }
     println!("{counts:?}");
-    went_through(counts.iter().map(|(.., count)| count).sum(), 12 * 11, "changed libraries");
+    went_through(counts.iter().map(|(.., count)| count).sum(), 16 * 12, "changed libraries");
 }
 
 /// A program for a processor, and where it is.
@@ -213,9 +254,14 @@ impl Host<'_> {
         let output = command.arg(library).env_remove("LD_LIBRARY_PATH").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         match output.status.code() {
+            Some(0) if self.processor.libc == Libc::Musl => Some(said.replace("stays", "goes")),
             Some(0) => Some(said),
             Some(1) => {
-                assert!(said.contains("cannot open shared object file"), "{said}");
+                let words = match self.processor.libc {
+                    Libc::Glibc => "cannot open shared object file",
+                    Libc::Musl => "Error loading shared library",
+                };
+                assert!(said.contains(words), "{said}");
                 None
             }
             _ => panic!("{library:?}: {} {said}", output.status),
@@ -232,7 +278,11 @@ impl Host<'_> {
             self.compile("libown.so", LIBRARY, linker, &[&given[..], case.flags].concat());
         let dependency = self.workshop.path(case.dependency);
         std::fs::rename(&needed, &dependency).unwrap();
-        assert_eq!(self.says(&library).as_deref(), case.before, "{what}");
+        let before = match self.processor.libc {
+            Libc::Glibc => case.before,
+            Libc::Musl => case.before.and(Some("42, goes\n")),
+        };
+        assert_eq!(self.says(&library).as_deref(), before, "{what}");
 
         let target = self.workshop.path("changed.so");
         let before = std::fs::read(&library).unwrap();

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The README's table has each word that a crate excludes by, in the column of its format, and no
@@ -16,50 +16,29 @@ fn one_table_has_the_reasons_of_all_three_formats() {
         let rows = rows.iter().filter(|cells| cells[number] != "-");
         rows.map(|cells| cells[0].trim_matches('`')).collect()
     };
-    let elf = {
-        use elf_sections::Reason::*;
-        [
-            NotMapped,
-            ReadOnly,
-            ThreadLocal,
-            Headers,
-            DynamicTable,
-            Got,
-            Initializers,
-            TransactionalMemoryTable,
-            UnwindTable,
-            CopyRelocated,
-            ReadOnlyAfterRelocation,
-            LoaderData,
-            RelocatedWord,
-            Padding,
-        ]
-        .map(elf_sections::Reason::as_str)
-    };
-    let macho = {
-        use macho_sections::Reason::*;
-        [
-            ReadOnly,
-            ReadOnlyAfterRelocation,
-            Got,
-            LazyBinding,
-            Initializers,
-            RelocatedWord,
-            ThreadLocal,
-            LoaderData,
-            NotMapped,
-            Padding,
-        ]
-        .map(macho_sections::Reason::as_str)
-    };
-    let pe = {
-        use pe_patch::Reason::*;
-        [ReadOnly, Got, ThreadLocal, Initializers, LoaderTable, LoaderData, RelocatedWord]
-            .map(pe_patch::Reason::as_str)
-    };
-    for (number, words) in [(1, &elf[..]), (2, &macho), (3, &pe)] {
-        assert_eq!(column(number), words.iter().copied().collect(), "column {number}");
+    for (number, source) in [
+        (1, include_str!("../../crates/elf-sections/src/writable.rs")),
+        (2, include_str!("../../crates/macho-sections/src/writable.rs")),
+        (3, include_str!("../../crates/pe-patch/src/writable.rs")),
+    ] {
+        assert_eq!(column(number), words(source), "column {number}");
     }
+}
+
+/// The words of `Reason::as_str`. The compiler sees to it that each reason has one; that none is
+/// overlooked here, the definition of the type does.
+fn words(source: &str) -> BTreeSet<&str> {
+    let arms = source.lines().filter_map(|line| {
+        let (name, word) = line.trim().strip_prefix("Reason::")?.split_once(" => \"")?;
+        Some((name, word.strip_suffix("\",")?))
+    });
+    let words: BTreeMap<&str, &str> = arms.collect();
+    let (_, definition) = source.split_once("pub enum Reason {").unwrap();
+    let (definition, _) = definition.split_once("\n}").unwrap();
+    let lines = definition.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let reasons: BTreeSet<&str> = lines.filter_map(|line| line.strip_suffix(',')).collect();
+    assert!(reasons.len() > 5 && words.keys().copied().eq(reasons), "{words:?}");
+    words.into_values().collect()
 }
 
 /// Both crates deny `unsafe` as a whole. It is allowed again below `sys`, and in what the macro for
@@ -70,7 +49,9 @@ fn unsafe_code_is_allowed_in_sys_alone() {
     for name in ["elf-sections", "macho-sections"] {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
         let whole = std::fs::read_to_string(source.join("lib.rs")).unwrap();
-        assert!(whole.contains("#![deny(unsafe_code)]"), "{name}");
+        let of_unsafe: Vec<&str> =
+            whole.lines().filter(|line| line.contains("unsafe_code")).collect();
+        assert_eq!(of_unsafe, ["#![deny(unsafe_code)]"], "{name}");
         let mut directories = vec![source.clone()];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).unwrap() {
@@ -82,8 +63,7 @@ fn unsafe_code_is_allowed_in_sys_alone() {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let inside = path.strip_prefix(&source).unwrap();
                 let may = inside.starts_with("sys") || inside == Path::new("guest.rs");
-                let does =
-                    text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
+                let does = text.contains("unsafe_code") && inside != Path::new("lib.rs");
                 assert!(may || !does, "{}", path.display());
                 allowed += usize::from(does);
             }

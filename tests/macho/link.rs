@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use macho_sections::{FileKind, FixupTarget, Image};
-use reloader_tests::tool;
+use reloader_tests::{missing, tool};
 
 /// A program that asks for the loaded images is compiled for macOS and linked by LLVM's linker
 /// against stubs: nothing else can show here that the part which only macOS runs is whole.
@@ -12,8 +12,7 @@ fn a_program_that_asks_for_loaded_images_links_for_macos() {
     let Some(linker) = tool("ld64.lld-19") else { return };
     let Some(cargo) = tool("cargo") else { return };
     if !has_standard_library("aarch64-apple-darwin") {
-        println!("skipped: no standard library for aarch64-apple-darwin");
-        return;
+        return missing("the standard library for aarch64-apple-darwin is missing");
     }
     let directory = tempfile::tempdir().unwrap();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
