@@ -176,3 +176,49 @@ fn single_jobs_are_done_by_many_threads_at_once() {
     let program = Program::cxx(JOBS_ON_THREADS);
     good(&Command::new(program.path()).output().unwrap(), "single jobs");
 }
+
+const WITHOUT_A_DESCRIPTOR: &str = r#"
+#define _XOPEN_SOURCE 700
+#define CR_HOST
+#include "cr.h"
+#include <string.h>
+#include <unistd.h>
+/* What wakes the thread that watches, and nothing else; a daemon that starts closes all it finds. */
+static int close_some(void) {
+    int closed = 0;
+    for (int descriptor = 3; descriptor < 64; descriptor++) {
+        char link[64], to[64] = "";
+        snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+        if (readlink(link, to, sizeof to - 1) > 0 && strstr(to, "[eventfd]")) closed += close(descriptor) == 0;
+    }
+    return closed;
+}
+int main(int count, char **arguments) {
+    struct cr_plugin ctx = {0};
+    int mode = 0, value = 0;
+    ctx.userdata = &mode;
+    if (count < 2) return 9;
+#ifdef PLAIN
+    reloader *plugin = NULL;
+    reloader_options options = RELOADER_OPTIONS_INIT;
+    options.context = &ctx;
+    if (reloader_open(arguments[1], &options, &plugin) || reloader_step(plugin, &value) || value != 1) return 10;
+    if (close_some() != 1) return 11;
+    if (reloader_close(plugin) != RELOADER_IO || !strstr(reloader_message(), "freed")) return 12;
+#else
+    if (!cr_plugin_open(&ctx, arguments[1]) || (value = cr_plugin_update(&ctx, true)) != 1) return 10;
+    if (close_some() != 1) return 11;
+    cr_plugin_close(&ctx);
+    if (ctx.p || ctx.version) return 12;
+    cr_plugin_close(&ctx);
+    if (cr_plugin_update(&ctx, true) != -2) return 13;
+#endif
+    return 0;
+}
+"#;
+
+#[test]
+fn a_plugin_with_a_descriptor_that_somebody_closed_is_closed_once() {
+    run(&Program::c(WITHOUT_A_DESCRIPTOR));
+    run(&Program::c(WITHOUT_A_DESCRIPTOR).flag("-DPLAIN"));
+}

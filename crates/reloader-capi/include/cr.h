@@ -242,10 +242,12 @@ static inline void cr_detail_close(struct cr_plugin *ctx)
     reloader *plugin = (reloader *)ctx->p;
     if (plugin)
         reloader_context(plugin, ctx);
-    if (reloader_close(plugin) != RELOADER_OK) {
+    const reloader_status status = reloader_close(plugin);
+    if (status != RELOADER_OK) {
         CR_ERROR("cr: %s\n", reloader_message());
-        return;
     }
+    if (status == RELOADER_BUSY) /* from inside the guest or the hook: it is still open */
+        return;
     ctx->p = RELOADER_NULL;
     ctx->version = 0;
 }

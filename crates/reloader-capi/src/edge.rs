@@ -90,19 +90,31 @@ pub unsafe extern "C" fn reloader_close(plugin: *mut Handle) -> Status {
     if plugin.is_null() {
         return Status::Ok;
     }
-    answer(|| {
-        // The guest and the hook may call for the plugin while it is being closed: it is busy then,
-        // and freed only afterwards.
+    // The guest and the hook may call for the plugin while it is being closed: it is busy then, and
+    // freed only afterwards.
+    let shut_down = answer(|| {
         // SAFETY: the header asks for an open plugin.
         unsafe {
             with(plugin, |body| {
                 body.plugin.plugin.shut_down();
-                Ok(())
-            })?;
-            drop(Box::from_raw(plugin));
+                Ok(Status::Ok)
+            })
         }
-        Ok(Status::Ok)
-    })
+    });
+    if shut_down == Status::Busy {
+        return shut_down;
+    }
+    // SAFETY: it was handed out by `reloader_open`, and nobody is at work on it.
+    let freed = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(plugin) })));
+    match freed {
+        Ok(()) => shut_down,
+        // The watch on the file panics if its descriptors are not there any more. The rest is freed
+        // all the same, and so is the plugin.
+        Err(_) => {
+            say(NOT_IN_ORDER);
+            Status::Io
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -399,3 +411,5 @@ fn answer(work: impl FnOnce() -> Result<Status, Problem>) -> Status {
 }
 
 const DEFECT: &str = "a defect of the library; the standard error has more";
+const NOT_IN_ORDER: &str = "the plugin is closed and freed, but not all of it could be ended in \
+    order; were its file descriptors closed by somebody else?";
