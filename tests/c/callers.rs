@@ -222,3 +222,41 @@ fn a_plugin_with_a_descriptor_that_somebody_closed_is_closed_once() {
     run(&Program::c(WITHOUT_A_DESCRIPTOR));
     run(&Program::c(WITHOUT_A_DESCRIPTOR).flag("-DPLAIN"));
 }
+
+const NO_IMAGES: &str = r#"
+#define _XOPEN_SOURCE 700
+#include "reloader.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* What is waited for, or read for ever, ends the program or does not fit into its memory. */
+int main(int count, char **arguments) {
+    const struct rlimit memory = {(rlim_t)1 << 30, (rlim_t)1 << 30};
+    reloader_section section = RELOADER_SECTION_INIT;
+    if (count < 3 || mkfifo("pipe", 0600) || setrlimit(RLIMIT_AS, &memory)) return 9;
+    const char *const odd[] = {"pipe", "/dev/zero", "."};
+    alarm(20);
+    for (int i = 0; i < 3; i++) {
+        if (reloader_find_section(odd[i], ".text", &section) != RELOADER_BAD_IMAGE) return 10 + i;
+        if (!strstr(reloader_message(), "regular")) return 13;
+        if (reloader_set_pdb_path(odd[i], "new", "x.pdb") != RELOADER_BAD_IMAGE) return 20 + i;
+    }
+    /* A long file is read where something is. */
+    if (truncate(arguments[2], (off_t)1 << 36)) return 30;
+    if (reloader_find_section(arguments[2], ".text", &section) != RELOADER_OK) return 31;
+    return section.file_size == 0 || section.loaded_at != 0;
+}
+"#;
+
+#[test]
+fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_a_long_one_only_in_part() {
+    let script = Script::empty();
+    write(&script.library(), &counter(0).bytes());
+    let long = script.directory().join("long");
+    write(&long, &counter(0).bytes());
+    let mut command = Command::new(Program::c(NO_IMAGES).path());
+    command.current_dir(script.directory()).arg(script.library()).arg(long);
+    good(&command.output().unwrap(), "no images");
+}

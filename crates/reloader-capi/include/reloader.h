@@ -322,7 +322,8 @@ RELOADER_API reloader_status reloader_guarded_call(void (*function)(void *argume
                                                    reloader_fault *fault);
 
 /* Writes the PE image at `image` to `target`, which may be the same file, with `pdb_path` as the path of its PDB:
- * whole or not at all, by renaming. A signed image is refused. RELOADER_BAD_IMAGE says in words why it cannot be. */
+ * whole or not at all, by renaming. A signed image is refused, and so is an `image` that is no regular file.
+ * RELOADER_BAD_IMAGE says in words why it cannot be. */
 RELOADER_API reloader_status reloader_set_pdb_path(const char *image, const char *target, const char *pdb_path);
 
 typedef struct reloader_section {
@@ -336,7 +337,8 @@ typedef struct reloader_section {
 
 #define RELOADER_SECTION_INIT {sizeof(reloader_section), 0, 0, 0, 0, 0}
 
-/* The first section called `name` of the ELF or PE image at `image`. RELOADER_NOT_FOUND if it has none. */
+/* The first section called `name` of the ELF or PE image at `image`. RELOADER_NOT_FOUND if it has none,
+ * RELOADER_BAD_IMAGE for what is no such image and for what is no regular file. */
 RELOADER_API reloader_status reloader_find_section(const char *image, const char *name, reloader_section *section);
 
 typedef struct reloader_module {
