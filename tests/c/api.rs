@@ -64,6 +64,8 @@ static int jobs(const char *program)
     CHECK(reloader_guarded_call(hang, (void *)&spin, 20000000, &caught) == RELOADER_FAILED);
     CHECK(caught.kind == RELOADER_FAULT_DEADLINE);
     CHECK(reloader_guarded_call(NULL, NULL, 0, NULL) == RELOADER_BAD_ARGUMENT);
+    caught.size = 3;
+    CHECK(reloader_guarded_call(work, &number, 0, &caught) == RELOADER_BAD_ARGUMENT && number == 1);
 
     number = 0;
     CHECK(reloader_modules(count_module, &number) == RELOADER_OK && number >= 3);

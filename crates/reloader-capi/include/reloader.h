@@ -317,7 +317,7 @@ RELOADER_API reloader_status reloader_last_fault(reloader *plugin, reloader_faul
 
 /* Calls `function` with `argument`. If it faults, `*fault`, which may be null, says what happened, and
  * RELOADER_FAILED is returned; its strings live until the next guarded call on this thread that faults. `deadline` is
- * in nanoseconds, 0 for none. The function must not end in longjmp. */
+ * in nanoseconds, 0 for none. The function must not end in longjmp. After RELOADER_BAD_ARGUMENT it has not been called. */
 RELOADER_API reloader_status reloader_guarded_call(void (*function)(void *argument), void *argument, uint64_t deadline,
                                                    reloader_fault *fault);
 

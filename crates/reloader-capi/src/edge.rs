@@ -29,7 +29,7 @@ mod update;
 
 pub use handle::Handle;
 use handle::{Body, lend_fresh, with};
-use pointers::{give, null, path_of, taken_or_empty, text, text_or_null};
+use pointers::{give, null, path_of, size_of_given, taken_or_empty, text, text_or_null};
 pub use update::reloader_update;
 
 #[unsafe(no_mangle)]
@@ -307,6 +307,10 @@ pub unsafe extern "C" fn reloader_guarded_call(
     }
     answer(|| {
         let function = function.ok_or_else(|| null("function"))?;
+        if !fault.is_null() {
+            // SAFETY: the header asks for a structure of the size it has.
+            unsafe { size_of_given(fault) }?;
+        }
         let _installed = crash_guard::install(Config::new()).map_err(|error| {
             let status = match error {
                 crash_guard::Error::Unsupported => Status::Unsupported,
@@ -410,6 +414,6 @@ fn answer(work: impl FnOnce() -> Result<Status, Problem>) -> Status {
     }
 }
 
-const DEFECT: &str = "a defect of the library; the standard error has more";
 const NOT_IN_ORDER: &str = "the plugin is closed and freed, but not all of it could be ended in \
     order; were its file descriptors closed by somebody else?";
+const DEFECT: &str = "a defect of the library; the standard error has more";

@@ -30,8 +30,8 @@ pub(super) unsafe fn taken_or_empty<T: Sized>(from: *const T) -> Result<T, Probl
     if from.is_null() {
         return Ok(taken);
     }
-    // SAFETY: the size comes first in each of them.
-    let size = known_size::<T>(unsafe { from.cast::<usize>().read_unaligned() })?;
+    // SAFETY: as the caller promises.
+    let size = unsafe { size_of_given(from) }?;
     // SAFETY: both have that many bytes; each member is valid with any of them that C can put there.
     unsafe {
         let behind = size.saturating_sub(size_of::<T>());
@@ -53,9 +53,9 @@ pub(super) unsafe fn give<T: Sized>(to: *mut T, value: T, name: &str) -> Result<
     if to.is_null() {
         return Err(null(name));
     }
-    // SAFETY: the size comes first in each of them, and so many bytes may be written.
+    // SAFETY: as the caller promises; so many bytes may be written.
     unsafe {
-        let size = known_size::<T>(to.cast::<usize>().read_unaligned())?;
+        let size = size_of_given(to)?;
         let start = size_of::<usize>();
         let room = size.min(size_of::<T>()).saturating_sub(start);
         let from = (&raw const value).cast::<u8>().add(start);
@@ -64,7 +64,13 @@ pub(super) unsafe fn give<T: Sized>(to: *mut T, value: T, name: &str) -> Result<
     Ok(Status::Ok)
 }
 
-fn known_size<T>(size: usize) -> Result<usize, Problem> {
+/// The size that a caller's structure says it has.
+///
+/// # Safety
+/// `given` has as many bytes as its first member says.
+pub(super) unsafe fn size_of_given<T: Sized>(given: *const T) -> Result<usize, Problem> {
+    // SAFETY: the size comes first in each of them.
+    let size = unsafe { given.cast::<usize>().read_unaligned() };
     if (size_of::<usize>()..=LARGEST).contains(&size) {
         return Ok(size);
     }
