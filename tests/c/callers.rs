@@ -260,3 +260,23 @@ fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_a_long_one_only_in
     command.current_dir(script.directory()).arg(script.library()).arg(long);
     good(&command.output().unwrap(), "no images");
 }
+
+const LOCKED: &str = r#"
+#include "reloader.h"
+#include <stdio.h>
+#include <stdlib.h>
+static void locked(void *text) { printf("%s %d", (const char *)text, 1); }
+static void plain(void *argument) { *(volatile int *)argument = 1; }
+int main(void) {
+    reloader_fault caught = RELOADER_FAULT_INIT;
+    if (reloader_guarded_call(plain, (void *)8, 0, &caught) != RELOADER_FAILED || caught.tainted != 0) return 10;
+    if (reloader_guarded_call(locked, (void *)8, 0, &caught) != RELOADER_FAILED || caught.tainted != 1) return 11;
+    _Exit(0); /* standard output stays locked */
+}
+"#;
+
+#[test]
+fn a_fault_says_whether_it_left_a_lock_of_the_c_library_behind() {
+    let program = Program::c(LOCKED);
+    good(&Command::new(program.path()).output().unwrap(), "a lock");
+}

@@ -13,13 +13,37 @@ const HOST: &str = r#"
 #include "reloader.h"
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <set>
 #include <string>
 static const char *path = "./libguest.so";
 static reloader *plugin;
 static int mode;
+static std::string temporary;
+// How many mapped copies of the guest lie below a directory.
+static int copies(const std::string &directory) {
+    std::ifstream maps("/proc/self/maps");
+    std::set<std::string> found;
+    for (std::string line; std::getline(maps, line);)
+        if (line.find(" " + directory + "/") != line.npos && line.find("libguest") != line.npos)
+            found.insert(line.substr(line.find('/')));
+    return (int)found.size();
+}
+// How many descriptors tell of changes to files.
+static int watches() {
+    int found = 0;
+    char link[64], to[256];
+    for (int descriptor = 0; descriptor < 64; descriptor++) {
+        std::snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+        ssize_t length = readlink(link, to, sizeof to);
+        found += length > 0 && std::string(to, (size_t)length).find("inotify") != std::string::npos;
+    }
+    return found;
+}
 static unsigned version() { return reloader_context(plugin, nullptr)->version; }
 int main(int count, char **arguments) {
     reloader_options options = RELOADER_OPTIONS_INIT;
@@ -32,6 +56,10 @@ int main(int count, char **arguments) {
         else if (word == "policy") options.policy = (unsigned)number;
         else if (word == "history") options.history = number;
         else if (word == "poll") options.poll = (unsigned)number;
+        else if (word == "temporary") temporary = argument, options.temp_dir = temporary.c_str();
+        else if (word == "search") options.search_limit = argument == "none" ? UINT64_MAX : (uint64_t)number;
+        else if (word == "copies") std::printf("copies %d\n", copies(argument));
+        else if (word == "watches") std::printf("watches %d\n", watches());
         else if (word == "deadline") options.deadline = (uint64_t)number;
         else if (word == "mode") mode = number;
         else if (word == "check") { if (reloader_check(plugin) != RELOADER_OK) return 3; }
@@ -220,4 +248,51 @@ int main(int count, char **arguments)
     let mut command = Command::new(Program::c(source).path());
     command.arg(script.library()).arg(next).env("TMPDIR", script.temporary());
     good(&command.output().unwrap(), "the host");
+}
+
+#[test]
+fn copies_lie_below_the_directory_that_is_said() {
+    let script = with(&counter(0));
+    let place = script.directory().join("mine");
+    std::fs::create_dir(&place).unwrap();
+    let (mine, other) = (place.display().to_string(), script.temporary().display().to_string());
+    let asks = [format!("copies:{mine}"), format!("copies:{other}")];
+    let script = script.and(&format!("temporary:{mine}")).and("open").and("step");
+    let script = script.and(&asks[0]).and(&asks[1]);
+    let lines = run(&script);
+    assert_eq!(lines[2..], ["copies 1", "copies 0"]);
+    assert_eq!(std::fs::read_dir(place).unwrap().count(), 0);
+    let script = with(&counter(0)).and("open").and("step");
+    let ask = format!("copies:{}", script.temporary().display());
+    assert_eq!(run(&script.and(&ask))[2], "copies 1");
+}
+
+#[test]
+fn a_file_that_is_looked_at_by_time_is_not_watched() {
+    for (how, wanted) in [("poll:0", "watches 1"), ("poll:1", "watches 0")] {
+        let lines = run(&with(&counter(0)).and(how).and("open").and("step").and("watches"));
+        assert_eq!(lines[2], wanted, "{how}");
+    }
+}
+
+#[test]
+fn as_much_of_the_heap_is_searched_as_is_said() {
+    // What the state leads to directly, what it leads to in the heap, and what lies far into that.
+    let build = |base| {
+        guest(
+            "static int **CR_STATE near; static int **CR_STATE far; static int target = 1;",
+            &format!(
+                "if (operation != CR_STEP) return 0;\n\
+                 if (!near) {{\n\
+                 near = malloc(sizeof *near); *near = &target;\n\
+                 far = calloc(1 << 20, sizeof *far); far[(1 << 20) - 1] = &target; }}\n\
+                 return {base} + (*near == &target) + 2 * (far[(1 << 20) - 1] == &target);"
+            ),
+        )
+    };
+    for (limit, wanted) in [("search:0", 203), ("search:65536", 201), ("search:none", 200)] {
+        let script = with(&build(100)).and("history:-1").and(limit).and("open").and("step");
+        let lines = run(&script.put(&build(200)).and("check").and("step"));
+        assert_eq!(lines[2], format!("step 0 {wanted} 2"), "{limit}");
+    }
 }
