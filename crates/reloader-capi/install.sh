@@ -16,6 +16,14 @@ case $prefix in
 /*) ;;
 *) prefix=$(pwd)/$prefix ;;
 esac
+# What pkg-config tells of these would be read in another way.
+case $prefix in
+*[\"\'\$\#\`\\\(\)]* | *"
+"*)
+    echo "$0: $prefix: a quote, \$, #, \`, backslash, parenthesis or line break in it does not get through pkg-config" >&2
+    exit 2
+    ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
 root=${DESTDIR:-}$prefix
@@ -36,7 +44,8 @@ mv "$root/lib/libreloader.so.$version.new" "$root/lib/libreloader.so.$version"
 mv "$root/lib/libreloader.a.new" "$root/lib/libreloader.a"
 ln -sf "libreloader.so.$version" "$root/lib/libreloader.so.0"
 ln -sf libreloader.so.0 "$root/lib/libreloader.so"
-sed -e "s|@prefix@|$prefix|g" -e "s|@version@|$version|g" \
+in_sed=$(printf '%s\n' "$prefix" | sed 's/[|&]/\\&/g')
+sed -e "s|@prefix@|$in_sed|g" -e "s|@version@|$version|g" \
     "$here/package/reloader.pc.in" >"$root/lib/pkgconfig/reloader.pc"
 cp "$here/package/reloader-config.cmake" "$root/lib/cmake/reloader/"
 sed -e "s|@version@|$version|g" "$here/package/reloader-config-version.cmake.in" \

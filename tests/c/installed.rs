@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use reloader_tests::{Tool, tool};
 
 use crate::memory::valgrind;
-use crate::workshop::{good, prefix};
+use crate::workshop::{crate_directory, good, install, prefix};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/c")
@@ -95,4 +95,47 @@ fn cmake_finds_the_package_and_builds_the_example() {
     let built = directory.path().join("build");
     ran(&run(Command::new(built.join("host")), &built.join("libguest.so")));
     ran(&run(Command::new(built.join("host-static")), &built.join("libguest.so")));
+}
+
+#[test]
+fn a_prefix_with_odd_characters_is_found_and_one_that_cannot_be_written_down_refused() {
+    let Some(Tool(pkg_config)) = tool("pkg-config") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let prefix = directory.path().join("in st&all|x");
+    install(&prefix);
+    std::fs::write(
+        directory.path().join("host.c"),
+        "#include <reloader.h>\nint main(void) { return !reloader_version()[0]; }\n",
+    )
+    .unwrap();
+    // As a Makefile's recipe has it.
+    let output = Command::new("sh")
+        .current_dir(directory.path())
+        .arg("-c")
+        .arg(r#"eval "cc host.c -o host $("$0" --cflags --libs reloader)" && ./host"#)
+        .arg(pkg_config)
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .env("LD_LIBRARY_PATH", prefix.join("lib"))
+        .output()
+        .unwrap();
+    good(&output, "pkg-config and cc");
+    for odd in [
+        "quo\"te",
+        "quo'te",
+        "dol$lar",
+        "has#h",
+        "back\\slash",
+        "back`tick",
+        "paren(thesis",
+        "line\nbreak",
+    ] {
+        let refused = directory.path().join(odd);
+        let output = Command::new(crate_directory().join("install.sh"))
+            .arg(&refused)
+            .env("BUILT", prefix.join("lib"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{odd}");
+        assert!(!refused.exists(), "{odd}");
+    }
 }
