@@ -280,3 +280,23 @@ fn a_fault_says_whether_it_left_a_lock_of_the_c_library_behind() {
     let program = Program::c(LOCKED);
     good(&Command::new(program.path()).output().unwrap(), "a lock");
 }
+
+const OWN_FAILURE: &str = r#"
+#define CR_HOST
+#include "cr.h"
+int main(int count, char **arguments) {
+    struct cr_plugin ctx = {0};
+    int mode = 0;
+    ctx.userdata = &mode;
+    if (count < 2 || !cr_plugin_open(&ctx, arguments[1]) || cr_plugin_update(&ctx, true) != 1) return 10;
+    ctx.failure = CR_USER;
+    if (cr_plugin_update(&ctx, true) != 2 || ctx.failure != CR_NONE || ctx.version != 1) return 11;
+    cr_plugin_close(&ctx);
+    return 0;
+}
+"#;
+
+#[test]
+fn a_failure_that_the_host_writes_down_itself_is_forgotten() {
+    run(&Program::c(OWN_FAILURE));
+}

@@ -211,3 +211,20 @@ fn every_linker_and_a_section_of_ones_own_keep_the_state() {
         assert_eq!(lines[4..], ["405 4 0", "406 5 0", "407 5 7"], "{linker}");
     }
 }
+
+#[test]
+fn of_a_stripped_guest_the_tagged_section_is_carried_as_it_is_and_nothing_else() {
+    let build = |variables: &str| {
+        let body = "if (operation == CR_STEP && ctx->version == 1) { a = 111; b = 222; }\n\
+                    if (operation == CR_STEP) zero++; return a * 10000 + b * 10 + zero;";
+        guest(&format!("{variables} static int zero;"), body)
+            .flag("-s")
+            .flag("-fno-toplevel-reorder")
+    };
+    let (a, b) = ("static int CR_STATE a = 1;", "static int CR_STATE b = 2;");
+    let script = Script::new(&build(&format!("{a} {b}"))).update(2);
+    let script = script.put(&build(&format!("{a} {b} /* again */"))).update(1);
+    let script = script.put(&build(&format!("{b} {a}"))).update(1);
+    let wanted = ["1112221 1 0", "1112222 1 0", "1112221 2 0", "2221111 3 0"];
+    assert_eq!(script.updates(&host("")), wanted);
+}

@@ -118,7 +118,8 @@ _Static_assert(sizeof(enum cr_op) == sizeof(int), "enums have the size of int");
 
 #if !defined(CR_HOST)
 
-/* Among the specifiers of a static variable of a guest: it keeps its value when the guest is reloaded. */
+/* Among the specifiers of a static variable of a guest: it keeps its value when the guest is reloaded. Other declarations
+ * of it (`extern`) go without. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #pragma section(".state", read, write)
 #define CR_STATE __declspec(allocate(".state"))
