@@ -21,7 +21,7 @@ pub struct Destination {
     #[arg(long, requires = "change", group = "destination")]
     in_place: bool,
 
-    /// Only show what would be done
+    /// Only show what would be done, whatever else says where it would go
     #[arg(long, requires = "change")]
     dry_run: bool,
 }

@@ -92,7 +92,7 @@ fn misplaced<T>(option: &str, of: &str, format: &str, instead: Option<&str>) -> 
 }
 
 const USAGE: &str =
-    "reloader patch <CHANGES> (--output <FILE> | --in-place | --dry-run) [--json] <IMAGE>";
+    "reloader patch <CHANGES> [--output <FILE> | --in-place] [--dry-run] [--json] <IMAGE>";
 
 const JSON_HELP: &str = "\
 With --json, one object. Absent facts are null. It has

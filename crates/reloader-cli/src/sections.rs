@@ -162,5 +162,5 @@ Addresses are the image's own, or for a module those in the process; in a PE ima
 from its base. Offsets are counted from the start of the file, in a fat file too.
 
 Reasons are read-only, read-only-after-relocation, got, lazy-binding, initializers, dynamic-table,
-thread-local, relocated-word, copy-relocated, transactional-memory-table, unwind-table, loader-data,
-loader-table, headers, padding and not-mapped.";
+thread-local, relocated-word, copy-relocated, transactional-memory-table, unwind-table, code,
+loader-data, loader-table, headers, padding and not-mapped.";

@@ -39,6 +39,7 @@ impl Kind {
             None => Kind::Variables,
             Some("not-mapped" | "padding") => return None,
             Some("thread-local") => Kind::ThreadLocal,
+            Some("code") => Kind::Code,
             Some("read-only") if is_code => Kind::Code,
             Some("read-only") => Kind::Constants,
             Some("read-only-after-relocation") => Kind::Protected,

@@ -149,6 +149,10 @@ fn a_dry_run_shows_all_and_writes_nothing() {
     let changed = desk.json(["patch", "--json", "--no-unique", "--dry-run", "guest.so"]);
     assert_eq!(changed["output"], Value::Null);
     assert_eq!(applied(&elf::image(), &changed).len(), elf::image().len());
+    for destination in ["--in-place", "--output=other.so"] {
+        let end = desk.run(["patch", "--no-unique", "--dry-run", destination, "guest.so"]);
+        assert_eq!(end.output.lines().next(), Some("guest.so: would be changed"));
+    }
     let after = fs::metadata(&image).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
     assert_eq!(fs::read_dir(image.parent().unwrap()).unwrap().count(), 1);
