@@ -37,7 +37,7 @@ pub use publics::{Symbol, symbol, symbol_at};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let bytes = [0_u8; 64];
+/// # let bytes = vec![0_u8; 64];
 /// # let path = "game.pdb";
 /// # if false {
 /// let pdb = std::fs::File::open(path)?;
