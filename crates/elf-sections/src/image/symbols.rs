@@ -44,14 +44,18 @@ impl<'data> Image<'data> {
     /// The symbol of a name that the image itself defines for others, found through the hash table
     /// that the loader would use.
     pub fn exported(&self, name: &str) -> Option<Symbol<'data>> {
-        let table = self.dynamic_symbol_table();
         let name = name.as_bytes();
+        let (gnu_hash, sysv_hash) = (self.gnu_hash(), self.sysv_hash());
+        let mut table = self.dynamic_symbol_table();
+        // A hash table whose last chain does not end says nothing of the number of symbols.
+        let highest = gnu_hash.and_then(|hash| hash.candidates(name).max());
+        if let Some(highest) = highest.filter(|&it| it >= table.count) {
+            table = self.dynamic_symbols_of(highest.saturating_add(1));
+        }
         let matches = |&index: &u32| {
-            table.raw(index).is_some_and(|raw| {
-                !raw.is_undefined() && starts_with_string(table.strings, raw.name, name)
-            })
+            table.raw(index).is_some_and(|raw| !raw.is_undefined() && table.is_named(&raw, name))
         };
-        let index = match (self.gnu_hash(), self.sysv_hash()) {
+        let index = match (gnu_hash, sysv_hash) {
             (Some(hash), _) => hash.candidates(name).find(matches),
             (None, Some(hash)) => hash.candidates(name).find(matches),
             (None, None) => None,
@@ -173,11 +177,3 @@ impl<'data> Image<'data> {
 
 /// Bytes that hold the rest of all but the longest chains of a hash table.
 const LONG_CHAIN: u64 = 256;
-
-/// Whether the string at an offset is `name`, without looking for its end first.
-fn starts_with_string(strings: &[u8], offset: u32, name: &[u8]) -> bool {
-    usize::try_from(offset)
-        .ok()
-        .and_then(|offset| strings.get(offset..)?.strip_prefix(name))
-        .is_some_and(|rest| rest.first() == Some(&0))
-}
