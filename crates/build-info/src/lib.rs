@@ -7,10 +7,37 @@
 //! the format. What a format does not record is taken from what lies around, and each fact says
 //! where it is from ([`Provenance`]), so that nobody takes a partial list for a whole one.
 //!
+//! ```
+//! use build_info::{Questions, Resolve};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut info = build_info::open(&std::env::current_exe()?, &Questions::ALL)?;
+//! info.resolve(&Resolve::lexical());
+//! for unit in &info.units {
+//!     println!("{}: {} files, {} bytes", unit.name(), unit.files.len(), unit.size);
+//! }
+//! for path in info.files.iter().take(1).map(|file| file.path.as_str()) {
+//!     println!("{path}: {} units", info.affected(&[path]).units.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Promises
 //!
 //! Whatever the bytes: nothing panics, nothing reads outside them, nothing is allocated by a count
-//! that the file merely claims, and every walk ends. The crate has no unsafe code.
+//! that the file merely claims, and every walk ends. The crate has no unsafe code. Only
+//! [`around::ask_compilers`] runs other programs.
+//!
+//! # References
+//!
+//! - Microsoft, "microsoft-pdb", github.com/microsoft/microsoft-pdb; LLVM, "The PDB File Format",
+//!   llvm.org/docs/PDB: the container, its streams, symbols and types.
+//! - DWARF Debugging Information Format, versions 2 to 5, dwarfstd.org; its extensions by GNU for
+//!   split and compressed information (`DW_AT_GNU_*`, `.gnu_debugaltlink`).
+//! - System V ABI, gabi.xinuos.com; "Separate Debug Files", the GDB manual.
+//! - Clang, "JSON Compilation Database Format Specification"; the Ninja manual and its `.ninja_deps`
+//!   as of version 1.11; the Cargo Book, "External tools".
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

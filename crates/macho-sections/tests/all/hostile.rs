@@ -134,7 +134,7 @@ fn very_many_segments_sections_and_relocations_are_no_work_of_all_with_all() {
         bytes.extend(form.words(&[0x1000 * segment + 0x800 + index / 1000 * 4, 2 << 25]));
     }
     let image = Image::parse(&bytes).unwrap();
-    assert_eq!(image.fixups().filter(|it| it.is_ok()).count(), RELOCATIONS as usize);
+    assert_eq!(image.fixups().filter(Result::is_ok).count(), RELOCATIONS as usize);
     for index in 0..SEGMENTS {
         let address = 0x1000 * (1 + u64::from(index));
         let section = image.section_at(address + 7).unwrap();
