@@ -42,7 +42,13 @@ fn compare<Header: FileHeader<Endian = Endianness>>(image: &Image<'_>) {
         assert_eq!(ours, found);
     }
     if let Ok(sections) = header.section_headers(endian, data) {
-        let strings = header.section_strings(endian, data, sections).unwrap_or_default();
+        // It reads names from section 0 if it is section 0 that says so. 0 means that there are none
+        // (gABI, "ELF Header").
+        let strings = match image.header().section_names {
+            0 => None,
+            _ => header.section_strings(endian, data, sections).ok(),
+        };
+        let strings = strings.unwrap_or_default();
         let found: Vec<_> = sections
             .iter()
             .map(|it| {

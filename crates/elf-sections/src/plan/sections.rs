@@ -51,6 +51,14 @@ fn add(draft: &mut Draft<'_, '_>, name: &[u8], offset: u64, size: u64) -> Result
         let (at, what, found) = (names.offset, "not a table of strings", u64::from(names.kind.0));
         return Err(Error::Malformed { structure, at, what, found });
     }
+    // A name that is nowhere so far would become a part of the new one.
+    let mut in_use = (0..draft.sections.count())
+        .filter_map(|index| layout.u32(draft.sections.entry(index)?))
+        .map(u64::from);
+    if let Some(found) = in_use.find(|&name| name >= old.len() as u64) {
+        let (at, what) = (names.offset, "a section's name is not in it");
+        return Err(Error::Malformed { structure, at, what, found });
+    }
     let name_at = u32::try_from(old.len()).map_err(|_| Error::NoRoom {
         structure,
         wanted: old.len() as u64,
