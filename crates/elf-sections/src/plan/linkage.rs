@@ -108,7 +108,7 @@ fn put(
     new: Vec<(Tag, u64)>,
 ) -> Result<(), Error> {
     let image = draft.image;
-    let grown = strings.grown();
+    let grown = strings.grown()?;
     let mut moves_dynamic = false;
     if !add_entries(draft, &new)? {
         if image.relocates_itself() {

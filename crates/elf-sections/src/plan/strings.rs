@@ -15,8 +15,10 @@ pub(super) struct Strings<'data> {
     pub(super) replaced: Vec<(usize, Vec<u8>)>,
     /// Old strings that some field will lead to from now on: from the first byte to behind the zero.
     given: Vec<Range<usize>>,
-    /// Every offset at which some structure has a name, ascending; `None` if not all are known.
-    references: Option<Vec<u64>>,
+    /// The offsets at which some structure has a name, ascending.
+    references: Vec<u64>,
+    /// Whether those are all.
+    is_whole: bool,
 }
 
 impl<'data> Strings<'data> {
@@ -25,8 +27,9 @@ impl<'data> Strings<'data> {
         if old.last() != Some(&0) {
             return Err(Error::Absent { structure: Structure::DynamicStrings });
         }
-        let references = references(image);
-        Ok(Strings { old, added: Vec::new(), replaced: Vec::new(), given: Vec::new(), references })
+        let (references, is_whole) = references(image);
+        let (added, replaced, given) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Strings { old, added, replaced, given, references, is_whole })
     }
 
     /// The offset of `name`, which is to stand where so far the string at `instead_of` stands.
@@ -48,9 +51,14 @@ impl<'data> Strings<'data> {
     }
 
     /// All strings, if there are more than fit where they are.
-    pub(super) fn grown(&self) -> Option<Vec<u8>> {
+    pub(super) fn grown(&self) -> Result<Option<Vec<u8>>, Error> {
         if self.added.is_empty() {
-            return None;
+            return Ok(None);
+        }
+        // A name that is nowhere so far would become a part of a new one.
+        if let Some(&found) = self.references.last().filter(|&&it| it >= self.old.len() as u64) {
+            let (structure, what) = (Structure::DynamicStrings, "a name is not among them");
+            return Err(Error::Malformed { structure, at: self.old.len() as u64, what, found });
         }
         let mut all = self.old.to_vec();
         for (offset, new) in &self.replaced {
@@ -59,7 +67,7 @@ impl<'data> Strings<'data> {
             }
         }
         all.extend_from_slice(&self.added);
-        Some(all)
+        Ok(Some(all))
     }
 
     /// A string that is there already; one of the old ones stays as it is from now on.
@@ -94,11 +102,10 @@ impl<'data> Strings<'data> {
         // It may be the end of a longer one.
         let before = self.old.get(..start)?.iter().rposition(|&byte| byte == 0);
         let first = before.map_or(0, |zero| zero.saturating_add(1)) as u64;
-        let references = self.references.as_ref()?;
-        let from = references.partition_point(|&it| it < first);
-        let until = references.partition_point(|&it| it <= end as u64);
-        let users = references.get(from..until)?;
-        if users.len() != fields || users.iter().any(|&user| user != offset) {
+        let from = self.references.partition_point(|&it| it < first);
+        let until = self.references.partition_point(|&it| it <= end as u64);
+        let users = self.references.get(from..until)?;
+        if !self.is_whole || users.len() != fields || users.iter().any(|&user| user != offset) {
             return None;
         }
         let mut new = name.to_vec();
@@ -121,16 +128,14 @@ const NAMES: [Tag; 9] = [
     Tag::AUDIT,
 ];
 
-fn references(image: &Image<'_>) -> Option<Vec<u64>> {
+/// The offsets, and whether they are all.
+fn references(image: &Image<'_>) -> (Vec<u64>, bool) {
     let versions = image.version_names();
-    if !image.is_dynamic_symbol_count_exact() || !versions.is_whole {
-        return None;
-    }
     let table = image.dynamic_symbol_table();
     let names = image.dynamic().iter().filter(|entry| NAMES.contains(&entry.tag));
     let mut references: Vec<u64> = names.map(|entry| entry.value).collect();
     references.extend((0..table.count).filter_map(|it| table.raw(it)).map(|it| u64::from(it.name)));
     references.extend(versions.names.iter().map(|version| u64::from(version.name)));
     references.sort_unstable();
-    Some(references)
+    (references, image.is_dynamic_symbol_count_exact() && versions.is_whole)
 }
