@@ -93,7 +93,10 @@ fn add(draft: &mut Draft<'_, '_>, name: &[u8], offset: u64, size: u64) -> Result
         Class::Elf32 => 20,
         Class::Elf64 => 32,
     };
-    draft.sections.set(0, size_at, &word(in_section))?;
+    // What else section 0 has there is nobody's count.
+    if in_section != 0 {
+        draft.sections.set(0, size_at, &word(in_section))?;
+    }
     draft.set_header(48, 60, &layout.u16_bytes(in_header))?;
 
     let at = draft.end().next_multiple_of(8);
