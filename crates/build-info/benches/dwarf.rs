@@ -5,6 +5,8 @@
 //! `cargo bench -p build-info --bench dwarf`. The file is that of libjvm in Debian's package
 //! `openjdk-17-dbg`, which is fetched and kept in the target directory; or `DWARF=/path/to/a.debug`.
 
+mod processes;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -18,11 +20,10 @@ use gimli::{AttributeValue, EndianSlice, LittleEndian};
 use object::elf::FileHeader64;
 use object::read::elf::{CompressionHeader, FileHeader, SectionHeader};
 use object::{Endianness, ReadRef};
-use rustix::time::{ClockId, clock_gettime};
+use processes::{beside, has_been, in_turns, spent};
 
 fn main() {
-    if let (Some(reader), Some(path)) = (std::env::var_os(READER), std::env::var_os(CHILD)) {
-        child(&reader.to_string_lossy(), Path::new(&path));
+    if has_been(child) {
         return;
     }
     let given = std::env::var_os("DWARF").map(PathBuf::from);
@@ -66,60 +67,14 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Each reader in processes of its own, in turns.
+/// Each reader in processes of its own, in turns, and LLVM's tool.
 fn processes(name: &str, path: &Path) {
-    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 9 };
-    let mut seen: [Vec<(f64, f64)>; READERS.len()] = Default::default();
-    for _ in 0..rounds {
-        for (reader, seen) in READERS.iter().zip(&mut seen) {
-            seen.push(run(reader, path));
-        }
+    let ours = in_turns(&READERS, name, path);
+    let mut dump = Command::new("llvm-dwarfdump-19");
+    dump.arg("--show-sources").arg(path).stdout(Stdio::null());
+    if !beside(&mut dump, &format!("{name}, llvm-dwarfdump --show-sources"), ours) {
+        println!("llvm-dwarfdump-19 is not here");
     }
-    let medians = seen.map(|mut runs| {
-        runs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        runs[runs.len() / 2]
-    });
-    let (ours, _) = medians[0];
-    for (reader, (cpu, memory)) in READERS.iter().zip(medians) {
-        println!(
-            "{name}, {reader}: {cpu:.1} ms of CPU, {memory:.1} MB at most; build-info takes {:.3} \
-             of it",
-            ours / cpu
-        );
-    }
-    let mut times = Vec::new();
-    for _ in 0..rounds.min(3) {
-        let before = children();
-        let status = Command::new("llvm-dwarfdump-19")
-            .arg("--show-sources")
-            .arg(path)
-            .stdout(Stdio::null())
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            println!("llvm-dwarfdump-19 is not here");
-            return;
-        }
-        times.push(children() - before);
-    }
-    times.sort_by(f64::total_cmp);
-    let theirs = times[times.len() / 2];
-    println!(
-        "{name}, llvm-dwarfdump --show-sources: {theirs:.0} ms of CPU; {:.1} times what build-info \
-         takes",
-        theirs / ours
-    );
-}
-
-/// Milliseconds of CPU and megabytes of memory that a reader takes.
-fn run(reader: &str, path: &Path) -> (f64, f64) {
-    let program = std::env::current_exe().expect("this program");
-    let output =
-        Command::new(program).env(READER, reader).env(CHILD, path).output().expect("this program");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    let mut next = || numbers.next().expect("a figure").expect("a number");
-    (next(), next())
 }
 
 fn child(reader: &str, path: &Path) {
@@ -136,23 +91,6 @@ fn child(reader: &str, path: &Path) {
             std::mem::forget(table);
         });
     }
-}
-
-fn spent() {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-    let peak: f64 = peak.split_whitespace().next().map_or(0.0, |peak| peak.parse().unwrap_or(0.0));
-    println!("{} {}", spent.tv_sec as f64 * 1e3 + spent.tv_nsec as f64 / 1e6, peak / 1024.0);
-}
-
-/// Milliseconds of CPU that ended children have taken.
-fn children() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("this process");
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    // The 16th and 17th field, in ticks of which there are a hundred in a second.
-    let ticks = behind.split_whitespace().skip(13).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().unwrap_or(0.0) * 10.0).sum()
 }
 
 #[allow(unsafe_code, reason = "a mapping is unsafe to make, and what a reader of slices gets")]
@@ -333,5 +271,3 @@ fn debug_file() -> Option<PathBuf> {
 }
 
 const READERS: [&str; 2] = ["build-info", "gimli"];
-const CHILD: &str = "BUILD_INFO_BENCH_CHILD";
-const READER: &str = "BUILD_INFO_BENCH_READER";

@@ -3,6 +3,8 @@
 
 #[path = "pdb/big.rs"]
 mod big;
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "pdb/maker.rs"]
 mod maker;
 #[path = "pdb/msf.rs"]
@@ -15,6 +17,7 @@ use big::Shape;
 use build_info::Questions;
 use build_info::oracle::pdb_read;
 use build_info::pdb::read;
+use dice::Dice;
 use maker::Pdb;
 use msf::Layout;
 use peak_alloc::PeakAlloc;
@@ -162,21 +165,5 @@ fn damage(bytes: &mut [u8], at: usize, dice: &mut Dice) {
     let width = [1, 2, 4][dice.below(3)];
     for (byte, value) in bytes[at..].iter_mut().zip(value.to_le_bytes()).take(width) {
         *byte = value;
-    }
-}
-
-/// The same numbers each time.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
     }
 }

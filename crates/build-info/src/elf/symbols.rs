@@ -1,18 +1,19 @@
 //! An ELF image's symbols.
 
-use gimli::{EndianSlice, Reader};
+use gimli::Reader;
 use object::elf;
 
 use super::image::{Image, Part};
-use crate::dwarf::{Claimed, Section};
+use crate::dwarf::Claimed;
+use crate::symbol_table::{Name, SymbolTable};
 use crate::{Error, Fact, Kind, Provenance, Unit, UnitId};
 
 /// The addresses of the symbols of a name, ascending.
 pub(crate) fn find(image: &Image<'_>, name: &[u8]) -> Result<Vec<u64>, Error> {
     let mut addresses = Vec::new();
     for part in image.parts.iter().filter(|part| is_table(part)) {
-        each(image, part, |symbol| {
-            if symbol.is_called(name) && symbol.section != elf::SHN_UNDEF.0 && !symbol.is_file() {
+        each(image, part, |symbol, its_name| {
+            if its_name.is(name) && symbol.section != elf::SHN_UNDEF.0 && !symbol.is_file() {
                 addresses.push(symbol.value);
             }
         })?;
@@ -31,10 +32,10 @@ pub(crate) fn units(image: &Image<'_>) -> Result<(Vec<Unit>, Vec<Claimed>), Erro
     let mut left = image.source.length().unwrap_or(0).saturating_mul(2).saturating_add(1 << 20);
     let tables = image.parts.iter().filter(|part| part.kind == elf::SHT_SYMTAB);
     for part in tables {
-        each(image, part, |symbol| {
+        each(image, part, |symbol, name| {
             if symbol.is_file() {
                 // One without a name ends what comes from files.
-                let name = symbol.name();
+                let name = name.text();
                 left = left.saturating_sub(name.len() as u64);
                 current = UnitId::after(&units).filter(|_| !name.is_empty() && left > 0);
                 if current.is_some() {
@@ -69,25 +70,14 @@ impl UnitId {
 }
 
 /// A symbol.
-struct Symbol<'a> {
-    /// What begins with its name.
-    strings: &'a [u8],
+struct Symbol {
     value: u64,
     size: u64,
     info: u8,
     section: u16,
 }
 
-impl Symbol<'_> {
-    fn name(&self) -> &[u8] {
-        let some = self.strings.get(..LONGEST_NAME).unwrap_or(self.strings);
-        some.split(|&byte| byte == 0).next().unwrap_or_default()
-    }
-
-    fn is_called(&self, name: &[u8]) -> bool {
-        self.strings.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
-    }
-
+impl Symbol {
     fn kind(&self) -> u8 {
         self.info & 0xf
     }
@@ -105,21 +95,18 @@ fn is_table(part: &Part) -> bool {
     part.kind == elf::SHT_SYMTAB || part.kind == elf::SHT_DYNSYM
 }
 
-fn each(image: &Image<'_>, part: &Part, mut take: impl FnMut(&Symbol<'_>)) -> Result<(), Error> {
-    let mut table = Section::plain("symbol table", image.source, part.offset, part.size)?;
+fn each(image: &Image<'_>, part: &Part, take: impl FnMut(&Symbol, Name<'_>)) -> Result<(), Error> {
     let Some(strings) = image.parts.get(part.link) else { return Ok(()) };
-    let mut strings = Section::plain("symbol names", image.source, strings.offset, strings.size)?;
-    let strings = strings.all()?;
-    let mut reader = EndianSlice::new(table.all()?, image.endian);
-    while let Ok((name, mut symbol)) = symbol(&mut reader, image.is_64) {
-        let name = usize::try_from(name).ok().and_then(|at| strings.get(at..));
-        symbol.strings = name.unwrap_or_default();
-        take(&symbol);
-    }
-    Ok(())
+    let table = SymbolTable {
+        source: image.source,
+        endian: image.endian,
+        entries: (part.offset, part.size),
+        strings: (strings.offset, strings.size),
+    };
+    table.each(|reader| symbol(reader, image.is_64), take)
 }
 
-fn symbol<'a>(reader: &mut impl Reader, is_64: bool) -> gimli::Result<(u32, Symbol<'a>)> {
+fn symbol(reader: &mut impl Reader, is_64: bool) -> gimli::Result<(u32, Symbol)> {
     let name = reader.read_u32()?;
     let (value, size, info, section);
     if is_64 {
@@ -135,8 +122,5 @@ fn symbol<'a>(reader: &mut impl Reader, is_64: bool) -> gimli::Result<(u32, Symb
         reader.read_u8()?;
         section = reader.read_u16()?;
     }
-    Ok((name, Symbol { strings: &[], value, size, info, section }))
+    Ok((name, Symbol { value, size, info, section }))
 }
-
-/// Of a source's name, which is a file's.
-const LONGEST_NAME: usize = 4096;

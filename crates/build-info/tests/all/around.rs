@@ -12,7 +12,7 @@ use build_info::{
 };
 use proptest::prelude::*;
 
-use crate::around_support::tool;
+use crate::tools::tool;
 
 /// Two sources with two headers each, one of which no line table names, in directories with names
 /// that need quotes.

@@ -6,7 +6,8 @@ use std::process::{Command as Process, Stdio};
 use build_info::{Command, Quoting, Style, expand_response_files};
 use proptest::prelude::*;
 
-use crate::around_support::{Pretended, tool};
+use crate::around_support::Pretended;
+use crate::tools::tool;
 
 const ALL: [Quoting; 5] =
     [Quoting::Windows, Quoting::Posix, Quoting::Gnu, Quoting::Llvm, Quoting::Words];

@@ -7,3 +7,5 @@ mod changes;
 mod commands;
 mod oracles;
 mod paths;
+#[path = "../support/tools.rs"]
+mod tools;

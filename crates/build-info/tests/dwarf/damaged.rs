@@ -4,6 +4,7 @@ use std::path::Path;
 
 use build_info::oracle::dwarf_read;
 
+use crate::dice::Dice;
 use crate::heap;
 use crate::workshop::Workshop;
 
@@ -87,13 +88,13 @@ fn five_thousand_mutants_do_no_harm() {
     if images.is_empty() {
         return;
     }
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let each = 5_000_usize.div_ceil(images.len());
     for (name, image) in &images {
         dwarf_read(image);
         let places = debug_sections(image);
         for number in 0..each {
-            let mutant = mutant(image, &places, &mut chance);
+            let mutant = mutant(image, &places, &mut dice);
             let (_, bytes) = heap::most_during(|| dwarf_read(&mutant));
             assert!(bytes < MOST, "{bytes} bytes for mutant {number} of {name}");
         }
@@ -150,22 +151,6 @@ fn library(workshop: &Workshop) -> Option<Vec<u8>> {
     Some(std::fs::read(workshop.at("library")).expect("an image"))
 }
 
-/// Numbers that are the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
-
 /// Where sections with debug information are, and everything that says where those are.
 fn debug_sections(image: &[u8]) -> Vec<(usize, usize)> {
     use object::read::elf::{FileHeader, SectionHeader};
@@ -192,34 +177,34 @@ fn debug_sections(image: &[u8]) -> Vec<(usize, usize)> {
 }
 
 /// The image with a few changes, of the kinds that readers trip over.
-fn mutant(image: &[u8], places: &[(usize, usize)], chance: &mut Chance) -> Vec<u8> {
+fn mutant(image: &[u8], places: &[(usize, usize)], dice: &mut Dice) -> Vec<u8> {
     let mut mutant = image.to_vec();
-    for _ in 0..=chance.below(4) {
-        let (begin, end) = places[chance.below(places.len())];
-        let at = begin + chance.below(end - begin);
-        match chance.below(6) {
-            0 => mutant[at] = [0, 1, 0x7f, 0x80, 0xfe, 0xff][chance.below(6)],
-            1 => mutant[at] ^= 1 << chance.below(8),
-            2 => mutant[at] = chance.next() as u8,
+    for _ in 0..=dice.below(4) {
+        let (begin, end) = places[dice.below(places.len())];
+        let at = begin + dice.below(end - begin);
+        match dice.below(6) {
+            0 => mutant[at] = [0, 1, 0x7f, 0x80, 0xfe, 0xff][dice.below(6)],
+            1 => mutant[at] ^= 1 << dice.below(8),
+            2 => mutant[at] = dice.next() as u8,
             3 => {
                 let value = [0, 1, u64::MAX, 1 << 31, 1 << 62, 0xffff_fff0, image.len() as u64];
-                let value = value[chance.below(value.len())].to_le_bytes();
-                let size = [2, 4, 8][chance.below(3)].min(mutant.len() - at);
+                let value = value[dice.below(value.len())].to_le_bytes();
+                let size = [2, 4, 8][dice.below(3)].min(mutant.len() - at);
                 mutant[at..at + size].copy_from_slice(&value[..size]);
             }
             4 => {
-                let size = chance.below(64).min(end - at);
-                let from = begin + chance.below(end - begin - size + 1);
+                let size = dice.below(64).min(end - at);
+                let from = begin + dice.below(end - begin - size + 1);
                 mutant.copy_within(from..from + size, at);
             }
             _ => {
-                let size = chance.below(32).min(end - at);
+                let size = dice.below(32).min(end - at);
                 mutant[at..at + size].fill(0xff);
             }
         }
     }
-    if chance.below(16) == 0 {
-        mutant.truncate(chance.below(mutant.len()));
+    if dice.below(16) == 0 {
+        mutant.truncate(dice.below(mutant.len()));
     }
     mutant
 }

@@ -44,7 +44,7 @@ impl Workshop {
     pub fn run(&self, words: &str) -> Option<String> {
         let words: Vec<&str> = words.split_whitespace().collect();
         let (tool, arguments) = words.split_first().expect("a tool");
-        let path = found(tool)?;
+        let path = crate::tools::tool(tool)?;
         let output = Command::new(path)
             .args(arguments)
             .current_dir(self.path())
@@ -76,20 +76,6 @@ impl Workshop {
         self.run(&format!("{compiler} {link} {objects} -o image"))?;
         Some(self.at("image"))
     }
-}
-
-/// A tool, or nothing, which is said; a failure where tools are required.
-pub fn found(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        let required = std::env::var_os("REQUIRE_TOOLS").is_some_and(|value| value == "1");
-        assert!(!required, "{name} is missing, and REQUIRE_TOOLS=1 wants it");
-        println!("skipped: {name} is missing");
-    }
-    found
 }
 
 /// Everything that an image says, the same from memory and from the file.

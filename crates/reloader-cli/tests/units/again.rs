@@ -22,6 +22,13 @@ fn questions(project: &Project) -> [Vec<String>; 6] {
     ]
 }
 
+/// What the program says of the units, and keeps.
+fn units_with_cache(desk: &Desk, project: &Project) -> serde_json::Value {
+    let [.., mut words] = questions(project);
+    words.extend(["--cache-dir", "kept"].map(str::to_owned));
+    desk.json(words)
+}
+
 #[test]
 fn a_second_question_is_answered_from_what_was_kept() {
     let Some(project) = Project::build(System::Ninja, &GCC) else { return };
@@ -49,12 +56,7 @@ fn a_second_question_is_answered_from_what_was_kept() {
 fn what_was_kept_and_is_damaged_is_as_good_as_none() {
     let Some(project) = Project::build(System::Ninja, &GCC) else { return };
     let desk = Desk::new();
-    let [.., units] = questions(&project);
-    let ask = || {
-        let mut words = units.clone();
-        words.extend(["--cache-dir", "kept"].map(str::to_owned));
-        desk.json(words)
-    };
+    let ask = || units_with_cache(&desk, &project);
     let first = ask();
     let [entry] = &*entries(&desk) else { panic!() };
     let whole = fs::read(entry).unwrap();
@@ -69,12 +71,7 @@ fn what_was_kept_and_is_damaged_is_as_good_as_none() {
 fn a_build_that_changes_what_it_says_is_noticed() {
     let Some(project) = Project::build(System::Ninja, &GCC) else { return };
     let desk = Desk::new();
-    let [.., units] = questions(&project);
-    let ask = || {
-        let mut words = units.clone();
-        words.extend(["--cache-dir", "kept"].map(str::to_owned));
-        desk.json(words)
-    };
+    let ask = || units_with_cache(&desk, &project);
     let first = ask();
     let manifest = project.build.join("build.ninja");
     let text = fs::read_to_string(&manifest).unwrap();
