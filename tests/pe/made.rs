@@ -283,6 +283,11 @@ const MINGW: &[Recipe] = &[
         image: "mingw-nodebug.dll",
         steps: &["X64 -shared -O1 -w -DMINGW guest.c -o mingw-nodebug.dll"],
     },
+    // Its code may be written to.
+    Recipe {
+        image: "mingw-omagic.dll",
+        steps: &["X64 -shared -O1 -w -DMINGW guest.c -o mingw-omagic.dll -Wl,--omagic"],
+    },
     Recipe {
         image: "mingw-program.exe",
         steps: &["X64 -g -O1 -w -DMINGW guest.c -o mingw-program.exe -Wl,--pdb=mingw-program.pdb"],

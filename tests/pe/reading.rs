@@ -54,6 +54,40 @@ fn long_section_names_are_those_that_object_reads() {
 }
 
 #[test]
+fn variables_are_where_the_symbols_say_and_no_function_is_among_them() {
+    use object::read::{Object, ObjectSymbol};
+    let Some(omagic) = made::image("mingw-omagic.dll") else { return };
+    let (mut functions, mut writable_functions, mut variables) = (0, 0, 0);
+    for path in images() {
+        let bytes = fs::read(&path).unwrap();
+        let image = Image::parse(&bytes).unwrap();
+        let base = image.header().image_base;
+        let writable = image.writable();
+        let other = object::File::parse(&bytes[..]).unwrap();
+        for symbol in other.symbols() {
+            let Some(address) = symbol.address().checked_sub(base) else { continue };
+            let is_variable = writable.variables.iter().any(|it| it.contains(&address));
+            let name = symbol.name().unwrap_or_default();
+            if matches!(name, "twice" | "_twice" | "hidden" | "hidden_helper") {
+                functions += 1;
+                assert!(!is_variable, "{}: {name}", path.display());
+                let excluded = writable.excluded.iter().find(|it| it.range.contains(&address));
+                if let Some(excluded) = excluded {
+                    assert_eq!(excluded.reason.as_str(), "code", "{}", path.display());
+                    assert_eq!(path, omagic);
+                    writable_functions += 1;
+                }
+            } else if matches!(name, "data" | "_data") {
+                variables += 1;
+                assert!(is_variable, "{}: {name}", path.display());
+            }
+        }
+    }
+    println!("{functions} functions, {writable_functions} of them writable, {variables} variables");
+    assert!(functions > 10 && writable_functions >= 3 && variables >= 5);
+}
+
+#[test]
 fn the_debug_directory_is_what_four_readers_say_it_is() {
     let paths = images();
     let listed = second::readobj(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>());

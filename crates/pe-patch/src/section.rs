@@ -155,6 +155,11 @@ impl SectionFlags {
         self.0 & pe::IMAGE_SCN_MEM_EXECUTE.0 != 0
     }
 
+    /// `IMAGE_SCN_CNT_CODE`, or executable without saying so.
+    pub fn has_code(self) -> bool {
+        self.0 & pe::IMAGE_SCN_CNT_CODE.0 != 0 || self.is_executable()
+    }
+
     /// `IMAGE_SCN_MEM_DISCARDABLE`: the kernel drops it from drivers; programs keep it.
     pub fn is_discardable(self) -> bool {
         self.0 & pe::IMAGE_SCN_MEM_DISCARDABLE.0 != 0

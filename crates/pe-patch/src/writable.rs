@@ -52,6 +52,10 @@ pub enum Reason {
     Initializers,
     /// What a data directory leads to: import descriptors, resources, relocations.
     LoaderTable,
+    /// `.pdata`, `.xdata` and what the exception directory leads to; MinGW's `.eh_frame`.
+    UnwindTable,
+    /// Machine code in a section that may be written to, as packers and `-Wl,-N` make of `.text`.
+    Code,
     /// What the loader or the start files keep for themselves: the security cookie, the index of
     /// the thread-local storage, handles of libraries whose loading is delayed.
     LoaderData,
@@ -69,6 +73,8 @@ impl Reason {
             Reason::ThreadLocal => "thread-local",
             Reason::Initializers => "initializers",
             Reason::LoaderTable => "loader-table",
+            Reason::UnwindTable => "unwind-table",
+            Reason::Code => "code",
             Reason::LoaderData => "loader-data",
             Reason::RelocatedWord => "relocated-word",
         }
@@ -137,8 +143,9 @@ impl Image<'_> {
             b".idata" | b".didat" => Some(Reason::Got),
             b".tls" => Some(Reason::ThreadLocal),
             b".CRT" | b".ctors" | b".dtors" => Some(Reason::Initializers),
-            b".rsrc" | b".reloc" | b".edata" | b".pdata" | b".xdata" => Some(Reason::LoaderTable),
-            _ => None,
+            b".rsrc" | b".reloc" | b".edata" => Some(Reason::LoaderTable),
+            b".pdata" | b".xdata" | b".eh_frame" => Some(Reason::UnwindTable),
+            _ => section.flags.has_code().then_some(Reason::Code),
         }
     }
 }
@@ -294,7 +301,7 @@ const LOADER_TABLES: [(DirectoryKind, Reason); 9] = [
     (DirectoryKind::Export, Reason::LoaderTable),
     (DirectoryKind::Import, Reason::LoaderTable),
     (DirectoryKind::Resource, Reason::LoaderTable),
-    (DirectoryKind::Exception, Reason::LoaderTable),
+    (DirectoryKind::Exception, Reason::UnwindTable),
     (DirectoryKind::BaseRelocation, Reason::LoaderTable),
     (DirectoryKind::Debug, Reason::LoaderTable),
     (DirectoryKind::LoadConfig, Reason::LoaderTable),

@@ -287,6 +287,33 @@ fn variables_are_told_from_what_is_the_loaders() {
 }
 
 #[test]
+fn code_and_unwind_tables_that_may_be_written_to_are_no_variables() {
+    let mut maker = Maker::new(true);
+    // Code that says so, what is executable without saying so, and the exception directory's tables
+    // in a section of another name.
+    maker.sections[0].flags = 0xc000_0020;
+    maker.sections.push(Part::new("UPX0", 0x4000, 0xc00, 0xe000_0080, vec![1; 0x40]));
+    maker.sections.push(Part::new(".pdata", 0x5000, 0xe00, WRITE, vec![1; 0x40]));
+    maker.directories[3] = (0x3010, 12);
+    maker.size_of_image = 0x6000;
+    let bytes = maker.bytes();
+    let image = Image::parse(&bytes).unwrap();
+    let writable = image.writable();
+    assert_eq!(writable.variables, [0x3000..0x3010, 0x301c..0x3030]);
+    let excluded: Vec<_> =
+        writable.excluded.iter().map(|it| (it.range.clone(), it.reason.as_str())).collect();
+    assert_eq!(
+        excluded,
+        [
+            (0x1000..0x1040, "code"),
+            (0x3010..0x301c, "unwind-table"),
+            (0x4000..0x4040, "code"),
+            (0x5000..0x5040, "unwind-table"),
+        ]
+    );
+}
+
+#[test]
 fn thread_local_storage_and_the_cookie_are_not_variables() {
     let mut maker = Maker::new(true);
     let base = 0x1_8000_0000_u64;
