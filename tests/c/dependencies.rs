@@ -86,3 +86,65 @@ fn a_library_beside_the_guest_is_found_from_any_temporary_path() {
     let script = script.and("rename:beside2=libbeside.so").update(1).and("close");
     assert_eq!(script.updates(&host("")), ["10101 1 0", "20201 2 0"]);
 }
+
+#[test]
+fn a_library_without_a_name_of_its_own_is_found_beside_the_guest() {
+    let nameless = |factor: i32| {
+        Build::c(format!(
+            "static int calls; int called(void) {{ return {factor} * 100 + ++calls; }}"
+        ))
+    };
+    let script = Script::empty();
+    let directory = script.directory();
+    write(&directory.join("libnameless.so"), &nameless(1).bytes());
+    write(&directory.join("nameless2"), &nameless(2).bytes());
+    // Asked for by its name and not by the path it is linked by.
+    let guest = |body: &str| {
+        let search = format!("-L{}", directory.display());
+        let guest = guest("static int CR_STATE count = 0; int called(void);", body);
+        guest.flag(search).flag("-Wl,--no-as-needed,-rpath,$ORIGIN").flag("-lnameless")
+    };
+    write(&script.library(), &guest(BODY).bytes());
+    let again = guest(&format!("{BODY} /* 2 */"));
+    let script = script.and("open").update(2).put(&again).update(1);
+    let script = script.and("rename:nameless2=libnameless.so").update(1).and("close");
+    let lines = script.updates(&host(""));
+    assert_eq!(lines, ["10101 1 0", "20102 1 0", "30103 2 0", "40201 3 0"]);
+}
+
+#[test]
+fn a_rebuilt_library_that_another_beside_the_guest_needs_is_a_new_build_too() {
+    for named in [true, false] {
+        let script = Script::empty();
+        let directory = script.directory();
+        let search = format!("-L{}", directory.display());
+        let linked = |build: Build, name: &str| {
+            let build = build.flag(&search).flag("-Wl,--no-as-needed,-rpath,$ORIGIN");
+            if named { build.flag(format!("-Wl,-soname,lib{name}.so")) } else { build }
+        };
+        let base = |number: i32| {
+            linked(Build::c(format!("int base(void) {{ return {number}; }}")), "base")
+        };
+        write(&directory.join("libbase.so"), &base(10).bytes());
+        for number in [50, 70] {
+            write(&directory.join(format!("base{number}")), &base(number).bytes());
+        }
+        let middle = |more: i32| {
+            let source = format!("int base(void); int value(void) {{ return base() + {more}; }}");
+            linked(Build::c(source), "middle").flag("-lbase")
+        };
+        write(&directory.join("libmiddle.so"), &middle(1).bytes());
+        write(&directory.join("middle2"), &middle(2).bytes());
+        let body = "if (operation != CR_STEP) return 0; return ++count * 1000 + value();";
+        let guest = guest("static int CR_STATE count = 0; int value(void);", body);
+        let guest = guest.flag(&search).flag("-Wl,--no-as-needed,-rpath,$ORIGIN").flag("-lmiddle");
+        write(&script.library(), &guest.bytes());
+        let script = script.and("open").update(2).and("rename:base50=libbase.so").update(2);
+        let script = script.and("rename:middle2=libmiddle.so").update(1);
+        let script = script.and("rename:base70=libbase.so").update(1).and("close");
+        assert_eq!(
+            script.updates(&host("")),
+            ["1011 1 0", "2011 1 0", "3051 2 0", "4051 2 0", "5052 3 0", "6072 4 0"]
+        );
+    }
+}

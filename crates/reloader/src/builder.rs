@@ -206,10 +206,12 @@ impl Builder {
         self
     }
 
-    /// Whether a library that the guest needs, and that lies in the guest's directory, makes a new
-    /// build of the guest when it is built again; it does unless said otherwise.
+    /// Whether a library that the guest needs, or another that it needs, and that lies in the
+    /// guest's directory, makes a new build of the guest when it is built again; it does unless said
+    /// otherwise.
     ///
-    /// The version that is loaded then gets a copy of it, with its variables as they start. One
+    /// The version that is loaded then gets a copy of it, and of those there that need it, with
+    /// their variables as they start. One
     /// that was in the process before the guest is the host's, and is never exchanged.
     #[must_use]
     pub fn watch_dependencies(mut self, watch: bool) -> Self {

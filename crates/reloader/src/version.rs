@@ -23,6 +23,7 @@ mod digest;
 mod place;
 
 use checked::Checked;
+pub(crate) use dependencies::search_path;
 pub(crate) use digest::Digest;
 
 /// A loaded version of the guest.

@@ -57,8 +57,9 @@ impl Checked {
             return Err(refused(RefusalKind::BadImage, reason));
         }
         let replace_needed = loading.neighbours.replacements(&image);
-        if !replace_needed.is_empty() {
-            let changes = Changes { replace_needed, ..Changes::default() };
+        let runpath = dependencies::search_path(&image, loading.source);
+        let changes = Changes { replace_needed, runpath, ..Changes::default() };
+        if changes != Changes::default() {
             let plan = plan_changes(&image, &changes)
                 .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
             drop(image);

@@ -1,11 +1,13 @@
 //! The libraries that a build needs, opened before it.
 //!
-//! A copy lies elsewhere than the build, so that `$ORIGIN` in its search path leads nowhere. And a
-//! library that is first loaded together with a guest may bind to what the guest defines (C++'s
-//! inline variables and template instances, which the guest and `libstdc++` both have), and hold
-//! its image for ever. The loader takes a library that is already loaded under the wanted name
-//! (glibc's `_dl_map_object`, musl's `load_library`: by SONAME), so each is opened first, by
-//! itself: from the guest's own search path as seen from where the build lies, or by its name.
+//! A copy lies elsewhere than the build, so that `$ORIGIN` in its search path would lead nowhere:
+//! the copy is given the path as it is from where the build lies.
+//!
+//! And a library that is first loaded together with a guest may bind to what the guest defines
+//! (C++'s inline variables and template instances, which the guest and `libstdc++` both have), and
+//! hold its image for ever. The loader takes a library that is already loaded, by its SONAME or as
+//! the same file (glibc's `_dl_map_object`, musl's `load_library`), so each is opened first, by
+//! itself: from the guest's own search path, or by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -18,21 +20,10 @@ use crate::sys::{self, Handle, Opening};
 /// Each library that the image needs, and what to open for it.
 pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<(Vec<u8>, PathBuf)> {
     let search = image.runpath().or(image.rpath()).unwrap_or_default();
-    let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
-    let origin = source.parent().unwrap_or(Path::new("/"));
-    let directories: Vec<PathBuf> = search
-        .split(|&byte| byte == b':')
+    let directories: Vec<PathBuf> = seen_from(source, search)
+        .into_iter()
         .filter(|directory| !directory.is_empty())
-        .map(|directory| {
-            let from_origin = [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
-                .into_iter()
-                .find_map(|token| directory.strip_prefix(token))
-                .filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-            let Some(rest) = from_origin else { return sys::file_name(directory).into() };
-            let mut directory = origin.as_os_str().to_owned();
-            directory.push(sys::file_name(rest));
-            directory.into()
-        })
+        .map(|directory| sys::file_name(&directory).into())
         .collect();
     image
         .needed()
@@ -40,6 +31,36 @@ pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<(Vec<u8>, PathBuf)> {
             let name = PathBuf::from(sys::file_name(wanted));
             let mut found = directories.iter().map(|directory| directory.join(&name));
             (wanted.to_owned(), found.find(|file| file.is_file()).unwrap_or(name))
+        })
+        .collect()
+}
+
+/// The search path that a copy of the image is to have, so that it leads where that of the build
+/// leads; `None` where it does so as it is, or where no search path could.
+///
+/// A library without a SONAME is found by the search alone, whatever has been opened before, and so
+/// is what the guest opens itself.
+pub(crate) fn search_path(image: &Image<'_>, source: &Path) -> Option<Vec<u8>> {
+    let search = image.runpath().or(image.rpath())?;
+    let seen = seen_from(source, search);
+    let separable = seen.iter().all(|directory| !directory.contains(&b':'));
+    let seen = seen.join(&b':');
+    let taken_as_it_stands = !sys::has_loader_variable(Path::new(&sys::file_name(&seen)));
+    (seen != search && separable && taken_as_it_stands).then_some(seen)
+}
+
+/// The directories of a search path, with `$ORIGIN` as it is for an image that lies at `source`.
+fn seen_from(source: &Path, search: &[u8]) -> Vec<Vec<u8>> {
+    let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
+    let origin = source.parent().unwrap_or(Path::new("/")).as_os_str().as_encoded_bytes();
+    search
+        .split(|&byte| byte == b':')
+        .map(|directory| {
+            let from_origin = [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
+                .into_iter()
+                .find_map(|token| directory.strip_prefix(token))
+                .filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            from_origin.map_or_else(|| directory.to_owned(), |rest| [origin, rest].concat())
         })
         .collect()
 }
