@@ -23,6 +23,8 @@ pub(crate) struct Macros<'a> {
     groups: HashMap<u64, Rc<[String]>>,
     /// How many entries may still be read: many units can name the same.
     left: u64,
+    /// How many bytes of definitions may still be taken: many entries can have one long text.
+    text_left: u64,
 }
 
 /// What macro information says of a unit.
@@ -36,8 +38,9 @@ pub(crate) struct Said {
 
 impl<'a> Macros<'a> {
     pub(crate) fn new(macros: Section<'a>, macinfo: Section<'a>, endian: RunTimeEndian) -> Self {
-        let left = macros.length().saturating_add(macinfo.length()).saturating_mul(2);
-        Self { macros, macinfo, endian, groups: HashMap::new(), left }
+        let length = macros.length().saturating_add(macinfo.length());
+        let (left, text_left) = (length.saturating_mul(2), length.saturating_mul(2).max(1 << 20));
+        Self { macros, macinfo, endian, groups: HashMap::new(), left, text_left }
     }
 
     /// What is said of a unit, or nothing if there is no macro information for it.
@@ -64,9 +67,9 @@ impl<'a> Macros<'a> {
         let structure = section.name();
         let bad = |error| malformed(structure, at, error);
         let mut left = self.left;
+        let mut given = Given::new(self.text_left);
         let mut entries = self.entries(at, is_macro).map_err(bad)?;
         let mut said = Said::default();
-        let mut given = Vec::new();
         let mut imports = Vec::new();
         let mut depth = 0_u32;
         while let Some(entry) = entries.next().map_err(bad)? {
@@ -82,16 +85,24 @@ impl<'a> Macros<'a> {
                 MacroEntry::EndFile => depth = depth.saturating_sub(1),
                 // Before the first file, and behind the last as clang has it.
                 MacroEntry::Import { offset } if depth == 0 => imports.push(offset.0 as u64),
-                entry if depth == 0 => given.extend(option(&entry, strings, offsets)),
+                entry if depth == 0 => given.note(&entry, strings, offsets).map_err(bad)?,
                 _ => {}
             }
         }
         self.left = left;
+        self.text_left = given.left;
         let mut all = Vec::new();
+        // Nothing before what is predefined last is the command line's.
+        let imports = if given.is_behind_predefined { Vec::new() } else { imports };
         for import in imports {
-            all.extend(self.group(import, strings, offsets)?.iter().cloned());
+            let group = self.group(import, strings, offsets)?;
+            self.text_left = group
+                .iter()
+                .try_fold(self.text_left, |left, text| left.checked_sub(cost(text)))
+                .ok_or_else(|| malformed(structure, at, gimli::Error::TooManyIterations))?;
+            all.extend(group.iter().cloned());
         }
-        all.append(&mut given);
+        all.append(&mut given.options);
         said.definitions = of_command_line(all, cpp);
         Ok(Some(said))
     }
@@ -124,7 +135,7 @@ impl<'a> Macros<'a> {
         }
         let structure = self.macros.name();
         let bad = |error| malformed(structure, at, error);
-        let mut given = Vec::new();
+        let mut given = Given::new(self.text_left);
         let mut left = self.left;
         let mut entries = self.entries(at, true).map_err(bad)?;
         while let Some(entry) = entries.next().map_err(bad)? {
@@ -132,14 +143,52 @@ impl<'a> Macros<'a> {
             if left == 0 {
                 return Err(bad(gimli::Error::TooManyIterations));
             }
-            given.extend(option(&entry, strings, offsets));
+            given.note(&entry, strings, offsets).map_err(bad)?;
         }
         self.left = left;
-        // Nothing before what is predefined last is the command line's.
-        let group: Rc<[String]> = behind_predefined(given).into();
+        self.text_left = given.left;
+        let group: Rc<[String]> = given.options.into();
         self.groups.insert(at, group.clone());
         Ok(group)
     }
+}
+
+/// What may have been given on the command line: what follows the last macro that compilers
+/// predefine.
+struct Given {
+    options: Vec<String>,
+    is_behind_predefined: bool,
+    /// How many bytes may still be taken.
+    left: u64,
+}
+
+impl Given {
+    fn new(left: u64) -> Self {
+        Self { options: Vec::new(), is_behind_predefined: false, left }
+    }
+
+    fn note(
+        &mut self,
+        entry: &MacroEntry<EndianSlice<'_, RunTimeEndian>>,
+        strings: &mut Strings<'_>,
+        offsets: Option<Offsets>,
+    ) -> gimli::Result<()> {
+        let Some(option) = option(entry, strings, offsets) else { return Ok(()) };
+        if is_predefined(&option) {
+            self.options.clear();
+            self.is_behind_predefined = true;
+            return Ok(());
+        }
+        let left = self.left.checked_sub(cost(&option));
+        self.left = left.ok_or(gimli::Error::TooManyIterations)?;
+        self.options.push(option);
+        Ok(())
+    }
+}
+
+/// What an option takes, of the bytes that may be taken.
+fn cost(option: &str) -> u64 {
+    (option.len() as u64).saturating_add(8)
 }
 
 /// The option that has the effect of an entry.
@@ -167,31 +216,27 @@ fn option(
     })
 }
 
-/// What the command line gave: what follows the last macro that compilers predefine, all of which
-/// end with names between double underscores.
+/// What the command line gave, of what follows the macros that compilers predefine.
 fn of_command_line(all: Vec<String>, cpp: bool) -> Vec<String> {
-    let mut given = behind_predefined(all);
+    let mut given = all;
     let implied = |option: &String| {
         // `-pthread` defines the one, and g++ the other.
         option == "-D_REENTRANT" || cpp && option == "-D_GNU_SOURCE"
     };
-    while given.first().is_some_and(implied) {
-        given.remove(0);
-    }
+    let first = given.iter().position(|option| !implied(option)).unwrap_or(given.len());
+    given.drain(..first);
     // Defined once it is known how the assembler is to be told of frames.
     given.retain(|option| option != "-D__GCC_HAVE_DWARF2_CFI_ASM");
     given
 }
 
-fn behind_predefined(all: Vec<String>) -> Vec<String> {
-    let is_predefined = |option: &String| {
-        option.strip_prefix("-D__").is_some_and(|rest| {
-            let name = rest.split(['=', '(']).next().unwrap_or_default();
-            name.ends_with("__")
-        })
-    };
-    let last = all.iter().rposition(is_predefined);
-    all.into_iter().skip(last.map_or(0, |last| last.saturating_add(1))).collect()
+/// Whether a macro is one that compilers predefine: nearly all of their names are between double
+/// underscores, and the last of them are.
+fn is_predefined(option: &str) -> bool {
+    option.strip_prefix("-D__").is_some_and(|rest| {
+        let name = rest.split(['=', '(']).next().unwrap_or_default();
+        name.ends_with("__")
+    })
 }
 
 #[cfg(test)]
@@ -199,18 +244,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_begins_behind_what_is_predefined() {
+    fn what_compilers_predefine_is_told_by_its_name() {
+        for (option, expected) in [
+            ("-D__ELF__", true),
+            ("-D__INT_MAX__=0x7fffffff", true),
+            ("-D__INT8_C(c)=c", false),
+            ("-D__STDC_FORMAT_MACROS", false),
+            ("-D_GNU_SOURCE", false),
+            ("-U__ELF__", false),
+        ] {
+            assert_eq!(is_predefined(option), expected, "{option}");
+        }
+    }
+
+    #[test]
+    fn what_the_driver_defines_is_not_the_command_lines() {
         let given = |all: &[&str], cpp| {
             of_command_line(all.iter().map(|&one| one.to_owned()).collect(), cpp)
         };
         assert_eq!(
-            given(&["-Dunix", "-D__ELF__", "-D_GNU_SOURCE", "-DX=3", "-UY"], false),
+            given(&["-D_GNU_SOURCE", "-DX=3", "-UY"], false),
             ["-D_GNU_SOURCE", "-DX=3", "-UY"]
         );
         assert_eq!(
-            given(&["-D__ELF__", "-D_GNU_SOURCE", "-D_REENTRANT", "-D__STDC_FORMAT_MACROS"], true),
+            given(&["-D_GNU_SOURCE", "-D_REENTRANT", "-D__STDC_FORMAT_MACROS"], true),
             ["-D__STDC_FORMAT_MACROS"]
         );
-        assert!(given(&["-D__STDC_UTF_32__"], false).is_empty());
+        assert!(given(&["-D_REENTRANT"], false).is_empty());
     }
 }

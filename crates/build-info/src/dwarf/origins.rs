@@ -42,14 +42,17 @@ pub(crate) fn claims(
         };
         dwarf.ranges.claims(header, &root, unit, &mut claims)?;
     }
-    claims.sort_unstable();
     Ok(claims)
 }
 
-/// What is claimed and not in `others`, which are in order.
+/// What one unit claims and `others` do not, ascending.
+///
+/// Its claims may lie over each other, and those of the others as well: each address counts once, so
+/// that there are never more pieces than there were claims.
 pub(crate) fn remaining(claims: Vec<Claimed>, others: &[Claimed]) -> Vec<Claimed> {
+    let others = united(others.to_vec());
     let mut remaining = Vec::new();
-    for mut claim in claims {
+    for mut claim in united(claims) {
         let first = others.partition_point(|other| other.end <= claim.begin);
         for other in others.get(first..).unwrap_or_default() {
             if other.begin >= claim.end {
@@ -65,6 +68,20 @@ pub(crate) fn remaining(claims: Vec<Claimed>, others: &[Claimed]) -> Vec<Claimed
         }
     }
     remaining
+}
+
+/// Claims without what lies over each other, whoever's they are.
+fn united(mut claims: Vec<Claimed>) -> Vec<Claimed> {
+    claims.retain(|claim| claim.begin < claim.end);
+    claims.sort_unstable();
+    claims.dedup_by(|next, last| {
+        let overlap = next.begin < last.end;
+        if overlap {
+            last.end = last.end.max(next.end);
+        }
+        overlap
+    });
+    claims
 }
 
 /// A function that was generated at link time.
@@ -130,7 +147,17 @@ mod tests {
         let others = [claim(10, 20), claim(25, 30)];
         assert_eq!(
             remaining(vec![claim(0, 40), claim(12, 18), claim(28, 50)], &others),
-            [claim(0, 10), claim(20, 25), claim(30, 40), claim(30, 50)]
+            [claim(0, 10), claim(20, 25), claim(30, 50)]
         );
+        let others = [claim(0, 100), claim(1, 2)];
+        assert_eq!(remaining(vec![claim(50, 60)], &others), []);
+    }
+
+    #[test]
+    fn claims_over_each_other_and_over_many_others_are_no_more_than_there_were() {
+        let claim = |begin, end| Claimed { begin, end, unit: UnitId(0) };
+        let others: Vec<Claimed> = (0..1_000).map(|at| claim(2 * at, 2 * at + 1)).collect();
+        let remaining = remaining(vec![claim(0, 2_000); 1_000], &others);
+        assert_eq!(remaining.len(), 1_000);
     }
 }

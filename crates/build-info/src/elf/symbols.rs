@@ -11,7 +11,7 @@ use crate::{Error, Fact, Kind, Provenance, Unit, UnitId};
 /// The addresses of the symbols of a name, ascending.
 pub(crate) fn find(image: &Image<'_>, name: &[u8]) -> Result<Vec<u64>, Error> {
     let mut addresses = Vec::new();
-    for part in image.parts.iter().filter(|part| is_table(part)) {
+    for part in tables(image, |part| part.kind == elf::SHT_SYMTAB || part.kind == elf::SHT_DYNSYM) {
         each(image, part, |symbol, its_name| {
             if its_name.is(name) && symbol.section != elf::SHN_UNDEF.0 && !symbol.is_file() {
                 addresses.push(symbol.value);
@@ -30,8 +30,7 @@ pub(crate) fn units(image: &Image<'_>) -> Result<(Vec<Unit>, Vec<Claimed>), Erro
     let mut current = None;
     // Every symbol may have the same long name.
     let mut left = image.source.length().unwrap_or(0).saturating_mul(2).saturating_add(1 << 20);
-    let tables = image.parts.iter().filter(|part| part.kind == elf::SHT_SYMTAB);
-    for part in tables {
+    for part in tables(image, |part| part.kind == elf::SHT_SYMTAB) {
         each(image, part, |symbol, name| {
             if symbol.is_file() {
                 // One without a name ends what comes from files.
@@ -91,8 +90,20 @@ impl Symbol {
     }
 }
 
-fn is_table(part: &Part) -> bool {
-    part.kind == elf::SHT_SYMTAB || part.kind == elf::SHT_DYNSYM
+/// The symbol tables of a kind, as many as a file has room for: any number of headers can say that
+/// their table is at one place.
+fn tables<'i>(
+    image: &'i Image<'_>,
+    wanted: impl Fn(&Part) -> bool,
+) -> impl Iterator<Item = &'i Part> {
+    let length = image.source.length().unwrap_or(0);
+    let mut left = length.saturating_mul(2);
+    image.parts.iter().filter(move |part| wanted(part)).take_while(move |part| {
+        // One that goes on behind the end is an error of its own.
+        let rest = left.checked_sub(part.size.min(length));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    })
 }
 
 fn each(image: &Image<'_>, part: &Part, take: impl FnMut(&Symbol, Name<'_>)) -> Result<(), Error> {

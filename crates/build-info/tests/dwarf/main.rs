@@ -13,4 +13,5 @@ mod attribution;
 mod commands;
 mod damaged;
 mod elsewhere;
+mod greedy;
 mod macho;
