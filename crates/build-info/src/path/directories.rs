@@ -67,12 +67,12 @@ impl Directories {
     }
 
     fn directory(&mut self, path: &Spelled<'_>, ignore_case: bool) -> Option<Rc<Directory>> {
-        let text = path.to_string();
-        if let Some(known) = self.known.get(&(text.clone(), ignore_case)) {
+        let asked = (path.text(), ignore_case);
+        if let Some(known) = self.known.get(&asked) {
             return known.clone();
         }
-        let directory = self.look(path, &text, ignore_case).map(Rc::new);
-        self.known.insert((text, ignore_case), directory.clone());
+        let directory = self.look(path, &asked.0, ignore_case).map(Rc::new);
+        self.known.insert(asked, directory.clone());
         directory
     }
 
@@ -82,7 +82,7 @@ impl Directories {
         for length in 0..path.names.len() {
             let names = path.names.get(..length).unwrap_or_default().to_vec();
             let above = Spelled { names, ..path.clone() };
-            if !ignore_case && self.known.get(&(above.to_string(), false)) == Some(&None) {
+            if !ignore_case && self.known.get(&(above.text(), false)) == Some(&None) {
                 return None;
             }
         }
@@ -137,7 +137,7 @@ impl PartialEq for Directory {
 fn below(directory: &str, name: &str, style: Style) -> String {
     let mut path = Spelled::parse(directory, style);
     path.names.push(name);
-    path.to_string()
+    path.text()
 }
 
 /// More than any system takes.

@@ -1,10 +1,10 @@
 //! Files that turn out to be one.
 
-use std::collections::{BTreeSet, HashMap, hash_map};
+use std::collections::{BTreeSet, HashMap};
 
 use super::resolve::{Placed, Resolve, style};
 use super::spelling::{Spelled, Style};
-use crate::{BuildInfo, File, FileId, FileUse, Found, Unit};
+use crate::{BuildInfo, File, FileId, FileUse, Found, Unit, UnitId};
 
 impl BuildInfo {
     /// Gives each file one path, says whether it is there, and makes one of those that are one.
@@ -31,8 +31,9 @@ impl BuildInfo {
             file.tidy();
         }
         self.files = files;
-        for unit in &mut self.units {
-            unit.move_files(&moved);
+        let mut places = vec![None; self.files.len()];
+        for (id, unit) in (0..).map(UnitId).zip(&mut self.units) {
+            unit.move_files(id, &moved, &mut places);
         }
     }
 
@@ -103,22 +104,23 @@ impl File {
 }
 
 impl Unit {
-    fn move_files(&mut self, moved: &[FileId]) {
-        let mut seen = HashMap::<FileId, usize>::new();
+    /// Numbers the files anew, each once. `places` has for each file the unit that was last seen to
+    /// use it, and which of its uses that is: there can be millions, and this costs a step for each.
+    fn move_files(&mut self, id: UnitId, moved: &[FileId], places: &mut [Option<(UnitId, usize)>]) {
         let mut files: Vec<FileUse> = Vec::with_capacity(self.files.len());
         for mut one in std::mem::take(&mut self.files) {
             let Some(&file) = moved.get(one.file.0 as usize) else { continue };
+            let Some(place) = places.get_mut(file.0 as usize) else { continue };
             one.file = file;
-            match seen.entry(file) {
-                hash_map::Entry::Vacant(entry) => {
-                    entry.insert(files.len());
-                    files.push(one);
+            let before = place.filter(|(unit, _)| *unit == id).map(|(_, index)| index);
+            match before.and_then(|index| files.get_mut(index)) {
+                Some(first) => {
+                    first.checksum = first.checksum.or(one.checksum);
+                    first.provenance = first.provenance.min(one.provenance);
                 }
-                hash_map::Entry::Occupied(entry) => {
-                    if let Some(first) = files.get_mut(*entry.get()) {
-                        first.checksum = first.checksum.or(one.checksum);
-                        first.provenance = first.provenance.min(one.provenance);
-                    }
+                None => {
+                    *place = Some((id, files.len()));
+                    files.push(one);
                 }
             }
         }

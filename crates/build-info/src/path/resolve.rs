@@ -104,7 +104,7 @@ impl Resolve {
             }
             first = first.or(Some(mapped));
         }
-        let path = first.map(|path| path.collapsed().to_string()).unwrap_or_default();
+        let path = first.map(|path| path.collapsed().text()).unwrap_or_default();
         let found = if self.directories.is_some() { Found::Missing } else { Found::Unknown };
         Placed { path, found }
     }

@@ -154,11 +154,25 @@ impl<'a> Spelled<'a> {
 
     /// The same path in the letters that it is compared by.
     pub(crate) fn key(&self) -> String {
-        let text = self.to_string();
+        let text = self.text();
         match self.style {
             Style::Posix => text,
             Style::Windows => self.style.fold(&text).into_owned(),
         }
+    }
+
+    /// The path as it is written, for which memory is taken once.
+    pub(crate) fn text(&self) -> String {
+        let names = self.names.iter().map(|name| name.len().saturating_add(1));
+        let root = match self.root {
+            Root::Share(server, share) => server.len().saturating_add(share.len()),
+            _ => 0,
+        };
+        let mut text =
+            String::with_capacity(names.fold(root, usize::saturating_add).saturating_add(4));
+        // A string takes whatever is written.
+        let _ = fmt::Write::write_fmt(&mut text, format_args!("{self}"));
+        text
     }
 
     /// The directory that it is in.

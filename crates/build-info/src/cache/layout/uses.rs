@@ -24,10 +24,14 @@ pub(super) fn add_files(info: &mut BuildInfo, bytes: &[u8]) -> Option<()> {
         let length = (u32::from_le_bytes(*count) as usize).checked_mul(RECORD)?;
         let (records, after) = after.split_at_checked(length)?;
         rest = after;
-        let uses = records.as_chunks::<RECORD>().0.iter().map(file_use);
-        unit.files = uses.collect::<Option<_>>()?;
-        if unit.files.iter().any(|one| one.file.0 as usize >= known) {
-            return None;
+        let records = records.as_chunks::<RECORD>().0;
+        unit.files.reserve_exact(records.len());
+        for record in records {
+            let one = file_use(record)?;
+            if one.file.0 as usize >= known {
+                return None;
+            }
+            unit.files.push(one);
         }
     }
     rest.is_empty().then_some(())
