@@ -12,6 +12,7 @@ use patch_plan::Plan;
 
 use self::draft::Draft;
 pub(crate) use self::symbols::{as_global, info_offset};
+use crate::symbol::LONGEST_STRING;
 use crate::{DebugLink, Error, Image, Structure};
 
 /// What to change in an image. The default changes nothing.
@@ -92,15 +93,13 @@ pub struct Changes<'a> {
 /// [`Error::Absent`] where the image lacks what is to be changed, or the table that a name would
 /// go into; [`Error::NotNeeded`] for a library to be renamed that is not there;
 /// [`Error::ZeroInName`]; [`Error::NoRoom`] where nothing can grow: a build ID of another length,
-/// no address left for a segment, or a hole of more than 16 MiB; [`Error::SelfRelocating`] for what
+/// a name of more than 65,535 bytes, no address left for a segment, or a hole of more than 16 MiB; [`Error::SelfRelocating`] for what
 /// an image that relocates itself would not start with. [`Error::Short`] and
 /// [`Error::Malformed`] where the image is not what its headers say.
 pub fn plan_changes(image: &Image<'_>, changes: &Changes<'_>) -> Result<Plan, Error> {
     let names = changes.soname.iter().chain(&changes.runpath).chain(&changes.add_needed);
     for name in names.chain(changes.replace_needed.iter().map(|(_, name)| name)) {
-        if name.contains(&0) {
-            return Err(Error::ZeroInName { name: name.escape_ascii().to_string() });
-        }
+        check_name(name)?;
     }
     let mut draft = Draft::new(image)?;
     if changes.localize_unique {
@@ -114,6 +113,18 @@ pub fn plan_changes(image: &Image<'_>, changes: &Changes<'_>) -> Result<Plan, Er
         sections::set_debug_link(&mut draft, link)?;
     }
     draft.finish()
+}
+
+/// Whether a name can be written and read again.
+fn check_name(name: &[u8]) -> Result<(), Error> {
+    if name.contains(&0) {
+        return Err(Error::ZeroInName { name: name.escape_ascii().to_string() });
+    }
+    if name.len() > LONGEST_STRING {
+        let (wanted, room) = (name.len() as u64, LONGEST_STRING as u64);
+        return Err(Error::NoRoom { structure: Structure::DynamicStrings, wanted, room });
+    }
+    Ok(())
 }
 
 fn set_build_id(draft: &mut Draft<'_, '_>, new: &[u8]) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use crate::layout::Layout;
 pub struct Symbol<'data> {
     /// Its place in its table.
     pub index: u32,
-    /// Its name; empty where the table has none for it.
+    /// Its name; empty where the table has none for it, or one of more than 65,535 bytes.
     pub name: &'data [u8],
     /// `st_value`: its address before the load bias is added, the offset in its thread's block for
     /// a [`SymbolKind::Tls`], the alignment for a [`SymbolSection::Common`].
@@ -275,9 +275,13 @@ pub(crate) fn is_string(strings: &[u8], offset: u64, name: &[u8]) -> bool {
     rest.is_some_and(|rest| rest.first() == Some(&0)) && !name.contains(&0)
 }
 
-/// The bytes from `offset` up to the next zero byte, which must be there.
+/// The bytes from `offset` up to the next zero byte, which must be there and not far off.
 pub(crate) fn string(strings: &[u8], offset: u64) -> Option<&[u8]> {
     let tail = strings.get(usize::try_from(offset).ok()?..)?;
-    let end = memchr::memchr(0, tail)?;
+    let end = memchr::memchr(0, tail.get(..=LONGEST_STRING).unwrap_or(tail))?;
     tail.get(..end)
 }
+
+/// The most bytes that a name may have, so that a table of names that all lead into one string
+/// without an end costs no more than its own length times this.
+pub(crate) const LONGEST_STRING: usize = 0xffff;

@@ -49,7 +49,7 @@ impl<'data> SymbolIndex<'data> {
             .collect();
         let mut by_name: Vec<(u32, &Symbol<'data>)> =
             numbers().filter(|(_, symbol)| !symbol.name.is_empty()).collect();
-        by_name.sort_by_key(|(_, symbol)| symbol.name);
+        by_name.sort_by_key(|(_, symbol)| by_length(symbol.name));
         let only_numbers = |sorted: Vec<(u32, &Symbol<'data>)>| -> Vec<u32> {
             sorted.into_iter().map(|(number, _)| number).collect()
         };
@@ -85,10 +85,12 @@ impl<'data> SymbolIndex<'data> {
 
     /// The symbols of a name, in the order of the table: there may be several local ones.
     pub fn named(&self, name: &[u8]) -> impl Iterator<Item = &Symbol<'data>> {
-        let name_of = |&number: &u32| self.symbol(number).map_or(&[][..], |symbol| symbol.name);
-        let start = self.by_name.partition_point(|number| name_of(number) < name);
+        let place =
+            |&number: &u32| by_length(self.symbol(number).map_or(&[][..], |symbol| symbol.name));
+        let name = by_length(name);
+        let start = self.by_name.partition_point(|number| place(number) < name);
         let rest = self.by_name.get(start..).unwrap_or_default();
-        let count = rest.partition_point(|number| name_of(number) <= name);
+        let count = rest.partition_point(|number| place(number) <= name);
         let found = rest.get(..count).unwrap_or_default();
         found.iter().filter_map(|&number| self.symbol(number))
     }
@@ -101,6 +103,12 @@ impl<'data> SymbolIndex<'data> {
     fn symbol(&self, number: u32) -> Option<&Symbol<'data>> {
         self.symbols.get(usize::try_from(number).ok()?)
     }
+}
+
+/// What names are sorted by: those that end at the same byte of one long string, which a linker
+/// shares and a hostile file has thousands of, are told apart at once.
+fn by_length(name: &[u8]) -> (usize, &[u8]) {
+    (name.len(), name)
 }
 
 /// Where a symbol ends: at least behind its address.

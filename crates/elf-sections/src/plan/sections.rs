@@ -1,14 +1,12 @@
 //! Sections that are in no segment.
 
-use super::Draft;
+use super::{Draft, check_name};
 use crate::{Class, DebugLink, Error, Section, SectionKind, Structure};
 
 /// Sets the contents of `.gnu_debuglink`, where they are, else at the end of the file.
 pub(super) fn set_debug_link(draft: &mut Draft<'_, '_>, link: DebugLink<'_>) -> Result<(), Error> {
     const NAME: &[u8] = b".gnu_debuglink";
-    if link.file_name.contains(&0) {
-        return Err(Error::ZeroInName { name: link.file_name.escape_ascii().to_string() });
-    }
+    check_name(link.file_name)?;
     if draft.sections.count() == 0 {
         return Err(Error::Absent { structure: Structure::SectionHeaders });
     }

@@ -1,6 +1,6 @@
 //! Images of very many headers. What went through all of them for each would take minutes here.
 
-use elf_sections::{Changes, DebugLink, Image, plan_changes};
+use elf_sections::{Changes, DebugLink, Error, Image, plan_changes};
 
 /// Read-only segments, each in a page of its own and none with unused bytes behind it in the file.
 const SEGMENTS: u64 = 60_000;
@@ -57,6 +57,70 @@ fn room_behind_the_last_of_sixty_thousand_segments_is_found() {
     let changed = Image::parse(&changed).unwrap();
     assert_eq!(changed.soname(), Some(&b"libanother.so"[..]));
     assert!(changed.segments()[SEGMENTS as usize - 1].file_size > 16);
+}
+
+/// Symbols and sections whose names all lead into one string of 16 MiB.
+#[test]
+fn names_that_share_one_endless_string_are_not_read_to_its_end_each() {
+    const SYMBOLS: usize = 40_000;
+    const SECTIONS: usize = 20_000;
+    let words = |values: &[u64]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let halves =
+        |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let length = 16 << 20;
+    let sections_at = HEADER + SYMBOLS * 24;
+    let strings_at = sections_at + SECTIONS * 64;
+
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(halves(&[1 | 62 << 16, 1]));
+    bytes.extend(words(&[0, 0, sections_at as u64]));
+    bytes.extend(halves(&[0, 64, 64 << 16, SECTIONS as u32 | 1 << 16]));
+    for index in 1..=SYMBOLS as u32 {
+        bytes.extend(halves(&[index, 0x11 | 0xfff1 << 16]));
+        bytes.extend(words(&[u64::from(index), 1]));
+    }
+    bytes.resize(sections_at + 64, 0);
+    // The strings, the symbols, and sections that are nothing.
+    bytes.extend(halves(&[0, 3]));
+    bytes.extend(words(&[0, 0, strings_at as u64, length as u64, 0, 1, 0]));
+    bytes.extend(halves(&[0, 2]));
+    bytes.extend(words(&[0, 0, HEADER as u64, SYMBOLS as u64 * 24, 1, 8, 24]));
+    for index in 3..SECTIONS as u32 {
+        bytes.extend(halves(&[index, 1]));
+        bytes.extend(words(&[0; 7]));
+    }
+    bytes.resize(strings_at + length - 1, b'a');
+    bytes.push(0);
+    // The last 100 bytes are within reach.
+    let near = HEADER + 24 * 7;
+    bytes[near..near + 4].copy_from_slice(&(length as u32 - 101).to_le_bytes());
+
+    let image = Image::parse(&bytes).unwrap();
+    assert_eq!(image.sections().len(), SECTIONS);
+    assert!(image.sections()[3..].iter().all(|section| section.name.is_empty()));
+    let index = image.symbol_index();
+    assert_eq!(index.symbols().len(), SYMBOLS);
+    let named: Vec<u64> = index.named(&[b'a'; 100]).map(|symbol| symbol.address).collect();
+    assert_eq!(named, [8]);
+}
+
+/// 65,535 bytes can be read again, one more cannot.
+#[test]
+fn a_name_is_not_made_longer_than_one_that_is_read() {
+    let bytes = image();
+    let image = Image::parse(&bytes).unwrap();
+    let plan = |length| {
+        let soname = Some(vec![b'n'; length]);
+        plan_changes(&image, &Changes { soname, ..Changes::default() })
+    };
+    let mut changed = bytes.clone();
+    plan(0xffff).unwrap().apply_to_vec(&mut changed).unwrap();
+    assert_eq!(Image::parse(&changed).unwrap().soname().map(<[u8]>::len), Some(0xffff));
+    let refused = plan(0x10000).unwrap_err();
+    assert!(matches!(refused, Error::NoRoom { room: 0xffff, .. }), "{refused}");
+    let link = Some(DebugLink { file_name: &[b'n'; 0x10000], checksum: 7 });
+    let refused = plan_changes(&image, &Changes { debug_link: link, ..Changes::default() });
+    assert!(matches!(refused, Err(Error::NoRoom { room: 0xffff, .. })));
 }
 
 /// The size of the file header.
