@@ -8,6 +8,7 @@ mod hooks;
 mod notice;
 mod plugins;
 mod state;
+mod numbered;
 mod pointers;
 mod unloading;
 mod cxx;

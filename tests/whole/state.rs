@@ -5,7 +5,7 @@ use reloader::{Event, RefusalKind, StatePolicy, StateReport, Step};
 use reloader_tests::{Bench, Build, PEN, Paper, apart, step_until};
 
 /// A guest in C with these globals that does `step` in each step.
-fn guest(globals: &str, step: &str) -> Build {
+pub fn guest(globals: &str, step: &str) -> Build {
     Build::c(main_file(globals, step))
 }
 
@@ -24,16 +24,16 @@ CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation) {{
 
 /// What a reload from one build to another came to.
 #[derive(Debug)]
-struct Reloaded {
+pub struct Reloaded {
     /// What the second build, or the first if the second was refused, wrote in its step.
-    said: String,
+    pub said: String,
     /// Of the transfer, if there was one.
     report: Option<StateReport>,
     refused: Vec<RefusalKind>,
 }
 
 impl Reloaded {
-    fn report(&self) -> &StateReport {
+    pub fn report(&self) -> &StateReport {
         self.report.as_ref().unwrap()
     }
 
@@ -47,7 +47,7 @@ impl Reloaded {
     }
 }
 
-fn reload(policy: StatePolicy, first: &Build, second: &Build) -> Reloaded {
+pub fn reload(policy: StatePolicy, first: &Build, second: &Build) -> Reloaded {
     reload_with(|builder| builder.state(policy), first, second)
 }
 

@@ -17,7 +17,7 @@ pub use report::{Refused, Resized, StateReport, Untranslated};
 pub use snapshot::Snapshot;
 
 pub(crate) use atlas::Atlas;
+pub(crate) use debug_info::Sort;
 pub(crate) use relink::{Reach, relink, relink_word};
-pub(crate) use scalar::Scalar;
 pub(crate) use transfer::{carry, refusal};
 pub(crate) use variables::{StateMap, Variable};

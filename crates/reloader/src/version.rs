@@ -14,7 +14,7 @@ use crate::entry::{Caller, Entering};
 use crate::event::{Cause, During, Failure, Memory, RefusalKind};
 use crate::neighbour::Neighbours;
 use crate::stage::{Identity, NotStaged, Stage, Staged};
-use crate::state::{Atlas, Reach, Scalar, StateMap, Variable};
+use crate::state::{Atlas, Reach, Sort, StateMap, Variable};
 use crate::sys::{self, Exit, Handle, Opening, Spare};
 
 mod checked;
@@ -229,10 +229,9 @@ impl Version {
         self.read_copy(|image| Atlas::of(image, self.bias, &self.state))
     }
 
-    /// What sort of number a variable of the state is, if it is one and the debug information
-    /// tells.
-    pub(crate) fn scalar(&self, variable: &Variable) -> Option<Scalar> {
-        self.read_copy(|image| variable.scalar(image))?
+    /// What a variable of the state is, if the debug information tells.
+    pub(crate) fn sort(&self, variable: &Variable) -> Option<Sort> {
+        self.read_copy(|image| variable.sort(image))?
     }
 
     /// Its writable memory that is no state, in memory.

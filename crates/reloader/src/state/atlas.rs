@@ -10,7 +10,7 @@ use elf_sections::{Image, SectionKind, SymbolKind};
 use memchr::memmem;
 
 use super::correlate::{Named, stem};
-use super::variables::StateMap;
+use super::variables::{StateMap, Variable};
 use crate::sys;
 
 /// What a pointer leads to, in words that hold for other builds as well.
@@ -101,14 +101,12 @@ impl Atlas {
             image.dynamic_symbols().for_each(&mut take);
         }
         // The state's variables may have better names than the symbol table gives them.
-        let better: HashMap<u64, &str> = state
-            .variables
-            .iter()
-            .map(|variable| (variable.address, variable.name.as_str()))
-            .collect();
+        let better: HashMap<u64, &Variable> =
+            state.variables.iter().map(|variable| (variable.address, variable)).collect();
         for place in places.iter_mut().filter(|place| !place.function) {
-            if let Some(name) = better.get(&place.address) {
-                place.name = (*name).to_owned();
+            if let Some(variable) = better.get(&place.address) {
+                place.name.clone_from(&variable.name);
+                place.file.clone_from(&variable.file);
             }
         }
         places.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));

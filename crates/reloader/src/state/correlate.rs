@@ -29,8 +29,9 @@ pub(crate) struct Correlation {
 ///
 /// Compilers number the statics of functions (`count.0`, `count.1`) in an order of their own, which
 /// means nothing in another build: where one file has several of a stem, none of them is matched.
-/// C++ compilers number in the order of the source, so that one more or less moves the others'
-/// numbers: where those of a function are not all as they were, none of them is matched.
+/// Nor does what linkers number that optimise a whole program, with the first of a name going
+/// without. C++ compilers number in the order of the source, so that one more or less moves the
+/// others' numbers: where those of a function are not all as they were, none of them is matched.
 pub(crate) fn correlate<T: Named>(old: &[T], new: &[T]) -> Correlation {
     let mut matching = Matching::new(old.len(), new.len());
     let groups = (count_by(old, group), count_by(new, group));
@@ -38,7 +39,7 @@ pub(crate) fn correlate<T: Named>(old: &[T], new: &[T]) -> Correlation {
     let renumbered = |symbol: &T| {
         let several =
             |groups: &HashMap<_, usize>| groups.get(&group(symbol)).is_some_and(|n| *n > 1);
-        let numbered = stem(symbol.name()) != symbol.name();
+        let numbered = stem(symbol.name()) != symbol.name() || is_linked_as_one(symbol.file());
         let several = several(&groups.0) || several(&groups.1);
         several && (numbered || moved.contains(&group(symbol)))
     };
@@ -139,15 +140,23 @@ fn unmatched<T, K: Hash + Eq>(
     found
 }
 
-/// The name without what compilers append to tell symbols apart: `.123` of gcc and clang, and the
+/// The name without what compilers append to tell symbols apart: `.123` of gcc and clang, what they
+/// add to that when they optimise a whole program (`n.lto_priv.0`, `n.llvm.456`), and the
 /// `17h<hash>E` that ends Rust's legacy mangling.
 pub(crate) fn stem(name: &str) -> &str {
-    if let Some((stem, number)) = name.rsplit_once('.')
-        && !stem.is_empty()
-        && !number.is_empty()
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return stem;
+    let mut rest = name;
+    while let Some((stem, number)) = rest.rsplit_once('.') {
+        if stem.is_empty() || number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            break;
+        }
+        rest = WHOLE_PROGRAM
+            .iter()
+            .find_map(|word| stem.strip_suffix(word).filter(|stem| !stem.is_empty()))
+            .unwrap_or(stem);
+    }
+    if rest != name {
+        return rest;
     }
     let hash = name.len().checked_sub(20).and_then(|at| Some((name.get(..at)?, name.get(at..)?)));
     match hash {
@@ -161,6 +170,15 @@ pub(crate) fn stem(name: &str) -> &str {
         }
         _ => name,
     }
+}
+
+/// What stands before the number where a whole program was optimised, by gcc and by clang.
+const WHOLE_PROGRAM: [&str; 2] = [".lto_priv", ".llvm"];
+
+/// Whether this stands for all the files of a program that was optimised as a whole: by gcc, by
+/// clang.
+pub(crate) fn is_linked_as_one(file: Option<&str>) -> bool {
+    matches!(file, Some("" | "<artificial>" | "ld-temp.o"))
 }
 
 #[cfg(test)]
@@ -226,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_linker_numbers_is_never_swapped() {
+        for file in [Some("<artificial>"), Some(""), Some("ld-temp.o")] {
+            let all = ["n", "n.2", "n.lto_priv.0"].map(|name| Symbol(name, file));
+            assert_eq!(correlate(&all, &all).ambiguous, [0, 1, 2]);
+            assert_eq!(correlate(&all[..1], &all[..1]).pairs, [(0, 0)]);
+        }
+    }
+
+    #[test]
     fn numbers_that_count_from_the_front_mean_nothing_once_one_is_more_or_less() {
         let file = Some("a.cpp");
         let blocks = ["_ZZ1fvE1c", "_ZZ1fvE1c_0", "_ZZ1fvE1c_1"].map(|name| Symbol(name, file));
@@ -259,5 +286,10 @@ mod tests {
         );
         assert_eq!(stem("17h0123456789abcdefE"), "17h0123456789abcdefE");
         assert_eq!(stem("é.1"), "é");
+        assert_eq!(stem("n.lto_priv.0"), "n");
+        assert_eq!(stem("n.1.lto_priv.12"), "n");
+        assert_eq!(stem("n.llvm.1234567890"), "n");
+        assert_eq!(stem("n.lto_priv"), "n.lto_priv");
+        assert_eq!(stem("f.n.3"), "f.n");
     }
 }

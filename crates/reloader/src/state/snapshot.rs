@@ -1,9 +1,8 @@
 //! The state as a value.
 
 use super::atlas::Target;
-use super::correlate::{Named, correlate};
 use super::report::{Refused, Resized, StateReport};
-use super::variables::Variable;
+use super::variables::{Variable, matched};
 use crate::sys;
 use crate::version::Version;
 
@@ -16,6 +15,8 @@ use crate::version::Version;
 pub struct Snapshot {
     version: u32,
     variables: Vec<Saved>,
+    /// That of the version's build.
+    content: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,15 +25,6 @@ struct Saved {
     bytes: Vec<u8>,
     /// Words that led into the image, by their offset; `None` where what they led to has no name.
     pointers: Vec<(usize, Option<Target>)>,
-}
-
-impl Named for Saved {
-    fn name(&self) -> &str {
-        self.variable.name()
-    }
-    fn file(&self) -> Option<&str> {
-        self.variable.file()
-    }
 }
 
 const WORD: usize = size_of::<usize>();
@@ -67,21 +59,16 @@ impl Snapshot {
             }
             Some(Saved { variable: variable.clone(), bytes, pointers })
         });
-        Self { version: version.number(), variables: variables.collect() }
+        let content = version.state().content;
+        Self { version: version.number(), variables: variables.collect(), content }
     }
 
     pub(crate) fn restore(&self, version: &Version) -> StateReport {
         let mut report = StateReport::default();
-        let current: Vec<Variable> = version.state().variables.clone();
-        let wrapped: Vec<Saved> = current
-            .iter()
-            .map(|variable| Saved {
-                variable: variable.clone(),
-                bytes: Vec::new(),
-                pointers: Vec::new(),
-            })
-            .collect();
-        let matched = correlate(&self.variables, &wrapped);
+        let current = &version.state().variables;
+        let before: Vec<Variable> =
+            self.variables.iter().map(|saved| saved.variable.clone()).collect();
+        let matched = matched((&before, self.content), (current, version.state().content));
         let mut atlas = None;
         for (saved, place) in matched.pairs {
             let (Some(saved), Some(place)) = (self.variables.get(saved), current.get(place)) else {

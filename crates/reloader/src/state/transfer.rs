@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::correlate::correlate;
+use super::debug_info::Sort;
 use super::relink::{Reach, Relinker};
 use super::report::{Refused, Resized, StateReport};
 use super::scalar::Scalar;
-use super::variables::{StateMap, Variable};
+use super::variables::{StateMap, Variable, matched};
 use crate::builder::{Options, StatePolicy};
 use crate::sys::{self, Spare};
 use crate::version::Version;
@@ -144,7 +144,7 @@ const WIDEST: u64 = 8;
 
 fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move> {
     let (old, new) = (from.state(), to.state());
-    let matched = correlate(&old.variables, &new.variables);
+    let matched = matched((&old.variables, old.content), (&new.variables, new.content));
     let mut moves = Vec::new();
     for (before, after) in matched.pairs {
         let (Some(before), Some(after)) = (old.variables.get(before), new.variables.get(after))
@@ -169,7 +169,10 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
         }
         let size = before.size.min(after.size);
         let number = (before.size != after.size && before.size <= WIDEST && after.size <= WIDEST)
-            .then(|| from.scalar(before).zip(to.scalar(after)))
+            .then(|| match (from.sort(before)?, to.sort(after)?) {
+                (Sort::Number(was), Sort::Number(is)) => Some((was, is)),
+                _ => None,
+            })
             .flatten();
         let (old, new) = (before.address, after.address);
         moves.push(Move { name: name.clone(), old, new, size, number });
@@ -183,7 +186,7 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
     };
     report.new = names(&new.variables, &matched.new);
     report.dropped = names(&old.variables, &matched.dropped);
-    let several = "several variables of the new version go by this name, the compiler's numbering has changed";
+    let several = "several variables differ in nothing but a number of the compiler's or linker's, and the debug information does not tell which is which";
     report.refused.extend(
         names(&old.variables, &matched.ambiguous)
             .into_iter()

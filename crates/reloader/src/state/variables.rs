@@ -1,13 +1,14 @@
 //! The variables of a version's state.
 
-use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hasher;
 use std::ops::Range;
 
-use elf_sections::{Image, Symbol, SymbolKind};
+use elf_sections::{Binding, Image, Note, Symbol, SymbolKind};
 
-use super::correlate::{Named, stem};
-use super::debug_info::DebugInfo;
-use super::scalar::Scalar;
+use super::correlate::{Correlation, Named, correlate, is_linked_as_one, stem};
+use super::debug_info::{DebugInfo, Home, Sort};
 use crate::contract::STATE_SECTION;
 
 /// A variable of the state, or a part of it that has no name.
@@ -27,9 +28,9 @@ pub(crate) struct Variable {
 }
 
 impl Variable {
-    /// What sort of number it is, if it is one and the debug information tells.
-    pub(crate) fn scalar(&self, image: &Image<'_>) -> Option<Scalar> {
-        DebugInfo::of(image)?.scalar(self.address, self.file.as_deref())
+    /// What it is, if the debug information tells.
+    pub(crate) fn sort(&self, image: &Image<'_>) -> Option<Sort> {
+        DebugInfo::of(image)?.sort(self.address, self.file.as_deref())
     }
 }
 
@@ -53,6 +54,9 @@ pub(crate) struct StateMap {
     pub(crate) untagged: Vec<Range<u64>>,
     /// The image has no section headers: whether it has state cannot be told.
     pub(crate) headerless: bool,
+    /// What tells the build from every other, where the names of its variables do not mean the same
+    /// in each.
+    pub(crate) content: Option<u64>,
 }
 
 impl StateMap {
@@ -75,7 +79,7 @@ impl StateMap {
         }
         let mut variables = Vec::new();
         if searched.is_empty() {
-            return Self { variables, sections, untagged, headerless };
+            return Self { variables, sections, untagged, headerless, content: None };
         }
         let mut guards = Vec::new();
         let full = image.symbols().next().is_some();
@@ -96,7 +100,7 @@ impl StateMap {
             };
             if searched.iter().find(fits).is_some() {
                 variables.push(Variable {
-                    file: symbol.file.map(|file| String::from_utf8_lossy(file).into_owned()),
+                    file: file_of(symbol),
                     name: name.into_owned(),
                     address: symbol.address,
                     size: symbol.size,
@@ -117,7 +121,7 @@ impl StateMap {
                 guards.iter().find(|(name, _)| *name == guard).map(|(_, address)| *address)
             });
         }
-        name_by_owner(image, &mut variables);
+        name_by_home(image, &mut variables);
         if !full {
             let unnamed: Vec<_> =
                 sections.iter().filter_map(|section| unnamed(section, &variables)).collect();
@@ -125,31 +129,127 @@ impl StateMap {
         }
         variables.sort_by_key(|variable| (variable.address, variable.size));
         variables.dedup_by(|later, first| later.address < first.address.saturating_add(first.size));
-        Self { variables, sections, untagged, headerless }
+        let content = has_mere_numbers(&variables).then(|| content_of(image));
+        Self { variables, sections, untagged, headerless, content }
     }
 }
 
-/// Gives numbered statics of functions names that mean the same in each build: `n.1` becomes
-/// `f::n`.
+/// Which variables of one build are which of another, whose contents are what [`StateMap::content`]
+/// says.
+pub(super) fn matched(
+    old: (&[Variable], Option<u64>),
+    new: (&[Variable], Option<u64>),
+) -> Correlation {
+    if old.1.is_none() || old.1 != new.1 {
+        return correlate(old.0, new.0);
+    }
+    // The same code uses the same places.
+    let places: HashMap<(u64, u64), usize> =
+        new.0.iter().enumerate().map(|(index, it)| ((it.address, it.size), index)).collect();
+    let mut found = Correlation::default();
+    for (index, variable) in old.0.iter().enumerate() {
+        match places.get(&(variable.address, variable.size)) {
+            Some(&place) => found.pairs.push((index, place)),
+            None => found.dropped.push(index),
+        }
+    }
+    let taken: HashSet<usize> = found.pairs.iter().map(|(_, place)| *place).collect();
+    found.new = (0..new.0.len()).filter(|index| !taken.contains(index)).collect();
+    found
+}
+
+/// Gives what the compiler or the linker has numbered names that mean the same in each build: `n.1`
+/// becomes `f::n`, and after optimisation at link time `n.lto_priv.1` becomes `n` of its file.
 ///
 /// Without debug information they keep their names; several of one stem in one file are then not
 /// matched at all.
-fn name_by_owner(image: &Image<'_>, variables: &mut [Variable]) {
-    let is_numbered = |variable: &&mut Variable| stem(&variable.name) != variable.name;
-    let numbered: HashSet<u64> =
-        variables.iter_mut().filter(is_numbered).map(|variable| variable.address).collect();
-    if numbered.is_empty() {
+fn name_by_home(image: &Image<'_>, variables: &mut [Variable]) {
+    let is_wanted =
+        |variable: &&mut Variable| is_numbered(variable) || is_linked_as_one(variable.file());
+    let wanted: HashSet<u64> =
+        variables.iter_mut().filter(is_wanted).map(|variable| variable.address).collect();
+    if wanted.is_empty() {
         return;
     }
-    let files = variables.iter().filter_map(|variable| variable.file.as_deref()).collect();
-    let owners =
-        DebugInfo::of(image).map(|info| info.owners(&numbered, &files)).unwrap_or_default();
-    for variable in variables.iter_mut().filter(is_numbered) {
-        if let Some(owner) = owners.get(&variable.address) {
-            variable.name = format!("{owner}::{}", stem(&variable.name));
+    let Some(info) = DebugInfo::of(image) else { return };
+    let files: HashSet<&str> = variables
+        .iter()
+        .filter(|it| wanted.contains(&it.address))
+        .filter_map(Named::file)
+        .collect();
+    let any = files.iter().any(|file| is_linked_as_one(Some(file)));
+    let homes = info.homes(&wanted, (!any).then_some(&files));
+    for variable in variables.iter_mut() {
+        let Some(Home { function, file }) = homes.get(&variable.address) else { continue };
+        let linked_as_one = is_linked_as_one(variable.file());
+        if is_numbered(variable) {
+            let name = stem(&variable.name);
+            match function {
+                // clang calls it `f.n`, and numbers only what would have the same name.
+                Some(function) => {
+                    let own = name.strip_prefix(function.as_str());
+                    let own = own.and_then(|rest| rest.strip_prefix('.'));
+                    variable.name = match own {
+                        Some(_) => name.to_owned(),
+                        None => format!("{function}::{name}"),
+                    };
+                }
+                None if linked_as_one => variable.name = name.to_owned(),
+                None => {}
+            }
+        }
+        if linked_as_one && file.is_some() {
+            variable.file.clone_from(file);
         }
     }
 }
+
+fn is_numbered(variable: &Variable) -> bool {
+    stem(&variable.name) != variable.name
+}
+
+/// Whether some variables of one file differ by nothing but a number.
+fn has_mere_numbers(variables: &[Variable]) -> bool {
+    let mut seen = HashMap::new();
+    for variable in variables {
+        let unsure = is_numbered(variable) || is_linked_as_one(variable.file());
+        let (count, any) =
+            seen.entry((stem(&variable.name), variable.file())).or_insert((0, false));
+        *count += 1;
+        *any |= unsure;
+        if *count > 1 && *any {
+            return true;
+        }
+    }
+    false
+}
+
+/// What is loaded of an image, without what differs between builds of the same: the build-id, and
+/// the header, which says where the debug information lies.
+fn content_of(image: &Image<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let build_id = image.notes().find(Note::is_build_id);
+    let build_id = build_id
+        .map_or(0..0, |note| note.offset..note.offset.saturating_add(note.descriptor.len() as u64));
+    for segment in image.segments().iter().filter(|segment| segment.is_load()) {
+        hasher.write_u64(segment.range().start);
+        hasher.write_u64(segment.range().end);
+        let file = segment.offset..segment.offset.saturating_add(segment.file_size);
+        let pieces = [
+            file.start.max(HEADER)..file.end.min(build_id.start.max(HEADER)),
+            file.start.max(HEADER).max(build_id.end)..file.end,
+        ];
+        for piece in pieces {
+            let bytes = usize::try_from(piece.start).ok().zip(usize::try_from(piece.end).ok());
+            let bytes = bytes.and_then(|(start, end)| image.data().get(start..end));
+            hasher.write(bytes.unwrap_or_default());
+        }
+    }
+    hasher.finish()
+}
+
+/// The size of the longer of the two headers that images start with.
+const HEADER: u64 = 64;
 
 /// A section of a stripped image, where no exported variable names a part of it.
 fn unnamed(section: &Range<u64>, named: &[Variable]) -> Option<Variable> {
@@ -162,6 +262,13 @@ fn unnamed(section: &Range<u64>, named: &[Variable]) -> Option<Variable> {
         whole: true,
         constructed: None,
     })
+}
+
+/// The file of a variable that only that file can see: without a name, where the linker's
+/// optimiser made one of all.
+fn file_of(symbol: &Symbol<'_>) -> Option<String> {
+    let file = symbol.file.or((symbol.binding == Binding::Local).then_some(b""));
+    file.map(|file| String::from_utf8_lossy(file).into_owned())
 }
 
 /// The compiler's own variables, which belong to one load of one image.

@@ -56,6 +56,11 @@ impl Checked {
         if let Some(reason) = impossible(&image) {
             return Err(refused(RefusalKind::BadImage, reason));
         }
+        let finalizers = image.finalizers();
+        let ends = || !image.imports("__cxa_atexit").is_empty() || ends_itself(&image, &finalizers);
+        let bss = loading.options.untagged_bss && !(loading.options.fresh_objects && ends());
+        // Before any edit: what the build consists of may count.
+        let state = StateMap::of(&image, bss);
         let replace_needed = loading.neighbours.replacements(&image);
         let runpath = dependencies::search_path(&image, loading.source);
         let changes = Changes { replace_needed, runpath, ..Changes::default() };
@@ -72,13 +77,10 @@ impl Checked {
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
         let copy = plan_load_copy(&image, &options)
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
-        let ends =
-            || !image.imports("__cxa_atexit").is_empty() || ends_itself(&image, &copy.finalizers);
-        let bss = loading.options.untagged_bss && !(loading.options.fresh_objects && ends());
         let checked = Self {
             range: image.range().unwrap_or(0..0),
             writable: writable(&image),
-            state: StateMap::of(&image, bss),
+            state,
             initializers: copy.initializers,
             finalizers: copy.finalizers,
             unique: copy.unique_symbols,
