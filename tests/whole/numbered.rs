@@ -14,7 +14,7 @@ const SAY: &str = r#"say("%d %d", *f(), *g());"#;
 const ADD: &str = r#"*f() += 100; *g() += 200; say("%d %d", *f(), *g());"#;
 
 fn with(build: Build, flags: &str) -> Build {
-    flags.split(' ').fold(build, |build, flag| build.flag(flag))
+    flags.split(' ').fold(build, Build::flag)
 }
 
 /// The ways of building that tell nothing of local variables.

@@ -58,6 +58,26 @@ fn a_snapshot_shows_the_variables_and_puts_them_back() {
 }
 
 #[test]
+fn a_number_that_was_saved_narrower_is_put_back_where_its_sign_does_not_matter() {
+    apart(|| {
+        let paper = Paper::new();
+        let narrow = "static short CR_STATE a = 5; static short CR_STATE b = -3;";
+        let say = r#"say("%d %d", (int)a, (int)b);"#;
+        let bench = Bench::with(&guest(1, narrow, say));
+        let (mut plugin, _) = bench.open();
+        paper.give_to(&mut plugin);
+        assert_eq!(step(&mut plugin, &paper), "5 -3");
+        let snapshot = plugin.snapshot().unwrap();
+        let wide = "static int CR_STATE a = -1; static int CR_STATE b = -1;";
+        bench.put(&guest(2, wide, &format!("{say} a = -7; b = -7;")));
+        assert_eq!(step(&mut plugin, &paper), "5 -3");
+        let report = plugin.restore(&snapshot).unwrap();
+        assert_eq!(step(&mut plugin, &paper), "5 -7");
+        assert_eq!(report.refused.len(), 1, "{report}");
+    });
+}
+
+#[test]
 fn a_snapshot_outlives_its_version_and_goes_into_any_other() {
     apart(|| {
         let paper = Paper::new();

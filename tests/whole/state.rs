@@ -480,6 +480,31 @@ fn untagged_zeros_of_any_alignment_are_carried_whole() {
     }
 }
 
+/// Whether -3 of two bytes is -3 or 65533 in four, nothing tells.
+#[test]
+fn a_number_of_another_width_is_refused_where_nothing_tells_its_sign() {
+    let first = guest(
+        "static short CR_STATE s = 1; static unsigned short CR_STATE u = 1; static char CR_STATE list[3] = \"a\"; static int CR_STATE same = 1;",
+        "s = -3; u = 65533; list[0] = 'b'; same = -3;",
+    );
+    let second = guest(
+        "static int CR_STATE s = 7; static unsigned CR_STATE u = 7; static char CR_STATE list[6] = \"cd\"; static int CR_STATE same = 1;",
+        r#"say("%d %u %s %d", s, u, list, same);"#,
+    );
+    for flag in ["-g0", "-g1", "-s"] {
+        let reloaded =
+            reload(StatePolicy::BySymbol, &first.clone().flag(flag), &second.clone().flag(flag));
+        if flag == "-s" {
+            assert_eq!(reloaded.said, "7 7 cd 1");
+            continue;
+        }
+        assert_eq!(reloaded.said, "7 7 b -3", "{flag}");
+        assert_eq!(reloaded.refused(), ["s", "u"], "{flag}");
+        assert!(reloaded.report().to_string().contains("sign"), "{flag}");
+    }
+    assert_eq!(reload(StatePolicy::BySymbol, &first, &second).said, "-3 65533 b -3");
+}
+
 /// Functions with a static each, and what they count.
 fn with_function_statics(functions: &str, step: &str) -> Build {
     guest(functions, step)

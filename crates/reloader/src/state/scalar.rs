@@ -57,6 +57,18 @@ impl Scalar {
     }
 }
 
+/// Whether a variable of this size may be a number.
+pub(super) fn may_be_number(size: u64) -> bool {
+    matches!(size, 1 | 2 | 4 | 8)
+}
+
+/// An integer of which it is not known whether it has a sign, as the type `to` holds it; `None`
+/// where that matters.
+pub(super) fn convert_unsure(bytes: &[u8], to: Scalar) -> Option<Vec<u8>> {
+    let as_number = |number| Scalar { number, size: bytes.len() }.convert(bytes, to);
+    as_number(Number::Signed).filter(|signed| as_number(Number::Unsigned).as_ref() == Some(signed))
+}
+
 fn read(bytes: &[u8], number: Number) -> Option<i128> {
     let mut little = bytes.to_vec();
     if cfg!(target_endian = "big") {
@@ -89,6 +101,13 @@ mod tests {
             FLOAT.convert(&1.5f32.to_ne_bytes(), DOUBLE),
             Some(1.5f64.to_ne_bytes().to_vec())
         );
+    }
+
+    #[test]
+    fn a_number_whose_sign_is_not_known_is_converted_where_it_has_none() {
+        assert_eq!(convert_unsure(&5i16.to_ne_bytes(), INT), Some(5i32.to_ne_bytes().to_vec()));
+        assert_eq!(convert_unsure(&(-3i16).to_ne_bytes(), INT), None);
+        assert_eq!(convert_unsure(&1.5f32.to_ne_bytes(), DOUBLE), None);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The state as a value.
 
 use super::atlas::Target;
+use super::debug_info::Sort;
 use super::report::{Refused, Resized, StateReport};
+use super::scalar::{convert_unsure, may_be_number};
 use super::variables::{Variable, matched};
 use crate::sys;
 use crate::version::Version;
@@ -92,8 +94,23 @@ impl Snapshot {
                 }
             });
             let range = version.place(place.address, place.size);
+            let resized = saved.variable.size != place.size;
+            let mut is_told = true;
+            if resized && may_be_number(saved.variable.size) && may_be_number(place.size) {
+                // What it was when it was saved is not known any more.
+                let converted = match version.sort(place) {
+                    Some(Sort::Number(is)) => convert_unsure(&bytes, is),
+                    Some(Sort::Other) => Some(bytes.clone()),
+                    None => None,
+                };
+                is_told = converted.is_some();
+                bytes = converted.unwrap_or_default();
+            }
             bytes.truncate(range.len());
-            if !moved {
+            if !is_told {
+                let reason = "its size is another, and it cannot be told what number it is then";
+                report.refused.push(Refused { name, reason: reason.to_owned() });
+            } else if !moved {
                 let reason = "it points to something that this version does not have".to_owned();
                 report.refused.push(Refused { name, reason });
             } else if !sys::write(range.start, &bytes) {
@@ -101,7 +118,7 @@ impl Snapshot {
                 report.refused.push(Refused { name, reason });
             } else {
                 report.bytes += bytes.len() as u64;
-                if saved.variable.size == place.size {
+                if !resized {
                     report.carried.push(name);
                 } else {
                     report.resized.push(Resized {

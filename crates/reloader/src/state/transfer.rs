@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::debug_info::Sort;
 use super::relink::{Reach, Relinker};
 use super::report::{Refused, Resized, StateReport};
-use super::scalar::Scalar;
+use super::scalar::{Scalar, may_be_number};
 use super::variables::{StateMap, Variable, matched};
 use crate::builder::{Options, StatePolicy};
 use crate::sys::{self, Spare};
@@ -139,9 +139,6 @@ struct Move {
     number: Option<(Scalar, Scalar)>,
 }
 
-/// The size of the widest number that is converted.
-const WIDEST: u64 = 8;
-
 fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move> {
     let (old, new) = (from.state(), to.state());
     let matched = matched((&old.variables, old.content), (&new.variables, new.content));
@@ -152,6 +149,7 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
             continue;
         };
         let name = after.name.clone();
+        let mut number = None;
         if before.size != after.size {
             if before.whole || after.whole {
                 report.refused.push(Refused {
@@ -163,17 +161,21 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
                 });
                 continue;
             }
+            if may_be_number(before.size) && may_be_number(after.size) {
+                number = match (from.sort(before), to.sort(after)) {
+                    (Some(Sort::Number(was)), Some(Sort::Number(is))) => Some((was, is)),
+                    (Some(_), Some(_)) => None,
+                    _ => {
+                        report.refused.push(Refused { name, reason: untold(before, after) });
+                        continue;
+                    }
+                };
+            }
             report.resized.push(Resized { name: name.clone(), from: before.size, to: after.size });
         } else {
             report.carried.push(name.clone());
         }
         let size = before.size.min(after.size);
-        let number = (before.size != after.size && before.size <= WIDEST && after.size <= WIDEST)
-            .then(|| match (from.sort(before)?, to.sort(after)?) {
-                (Sort::Number(was), Sort::Number(is)) => Some((was, is)),
-                _ => None,
-            })
-            .flatten();
         let (old, new) = (before.address, after.address);
         moves.push(Move { name: name.clone(), old, new, size, number });
         if let (Some(old), Some(new)) = (before.constructed, after.constructed) {
@@ -203,6 +205,15 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
         });
     }
     moves
+}
+
+/// Why a variable is refused that may be a number of another width now.
+fn untold(before: &Variable, after: &Variable) -> String {
+    format!(
+        "its size changed from {} to {} bytes, and without debug information (-g) it cannot be told \
+         whether it is a number, and whether that has a sign",
+        before.size, after.size
+    )
 }
 
 /// The size of a guard variable (Itanium C++ ABI, 2.8): 64 bits.
