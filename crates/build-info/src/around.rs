@@ -12,6 +12,8 @@ mod link;
 mod log;
 mod ninja;
 mod options;
+mod question;
+mod system;
 
 pub use cargo::{Artifact, CargoOutput};
 pub use compiler::ask_compilers;

@@ -12,7 +12,6 @@ pub use disk::{Disk, Entry, EntryKind, Stamp, System};
 pub use map::{MapError, PathMap};
 pub use resolve::Resolve;
 pub(crate) use resolve::style;
-#[cfg(feature = "oracle")]
 pub(crate) use spelling::Root;
 pub(crate) use spelling::Spelled;
 pub use spelling::Style;

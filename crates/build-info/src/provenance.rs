@@ -28,6 +28,9 @@ pub enum Provenance {
     Compiler,
     /// Worked out from other facts, which are recorded.
     Derived,
+    /// A dependency file, or Ninja's log of one, that leaves out the system's headers (`-MMD`), or
+    /// that nothing says it does not of.
+    OwnHeaders,
     /// A line table: the files that left code or lines behind, and so a lower bound.
     LineTable,
 }
@@ -46,8 +49,14 @@ impl Provenance {
             Self::CargoMessages => "cargo",
             Self::Compiler => "compiler",
             Self::Derived => "derived",
+            Self::OwnHeaders => "depfile: without the system's headers",
             Self::LineTable => "line table: lower bound",
         }
+    }
+
+    /// Whether a list of files from there may leave out some.
+    pub(crate) fn is_lower_bound(self) -> bool {
+        matches!(self, Self::OwnHeaders | Self::LineTable)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a binary does not record is filled in from what lies around.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::index::Index;
@@ -15,7 +16,9 @@ impl BuildInfo {
     ///
     /// A unit's step is the one that made its object, where that is known, and otherwise the ones
     /// with its source; of several those that went into the image, then those in its directory.
-    /// If their commands still differ, none is taken, and a remark says so.
+    /// If their commands still differ, none is taken, and a remark says so. A step that was done in
+    /// another directory than the unit was compiled in, and did not go into the image as far as is
+    /// known, is of another build: nothing is taken of it, and a remark says so too.
     ///
     /// Nothing that is recorded whole is overwritten: where a build system says otherwise, a remark
     /// says so. What is recorded in part (GCC's producer, a command that was cut, a line table)
@@ -30,19 +33,30 @@ impl BuildInfo {
         let mut names = Names::new(self);
         let mut remarks = around.remarks.clone();
         let mut units = std::mem::take(&mut self.units);
+        let (mut foreign, mut is_its_link) = (Foreign::default(), !index.link_is_guessed);
         for (number, unit) in (0..).zip(&mut units) {
             if unit.kind != Kind::Source {
                 continue;
             }
-            let mut matching = Matching { index: &index, resolve, format, unit };
+            let elsewhere = Cell::new(None);
+            let mut matching = Matching { index: &index, resolve, format, unit, elsewhere };
             let chosen = matching.command(&mut remarks);
             let lists = matching.lists(chosen);
+            let matched = chosen.iter().chain(&lists);
+            is_its_link = is_its_link || matched.clone().any(|step| matching.is_linked(step));
+            if matched.count() == 0 {
+                foreign.note(matching.elsewhere.get(), matching.unit);
+            }
+            let own = unit.command.as_ref().map(|fact| fact.value.arguments());
             for step in lists {
-                names.note(&mut self.files, unit, UnitId(number), step);
+                let leaves_out = index.leaves_out_system(step, own.as_deref(), resolve, format);
+                let provenance = if leaves_out { Provenance::OwnHeaders } else { step.provenance };
+                names.note(&mut self.files, unit, UnitId(number), step, provenance);
             }
         }
         self.units = units;
-        if let Some(link) = index.link {
+        remarks.extend(foreign.remark());
+        if let Some(link) = index.link.filter(|_| is_its_link) {
             let linker = self.linker.get_or_insert_with(Linker::default);
             let provenance = link.provenance;
             if linker.command.is_none() {
@@ -87,6 +101,8 @@ struct Matching<'a, 'b> {
     resolve: &'b Resolve,
     format: Format,
     unit: &'b mut Unit,
+    /// A step that would have made the unit, but in another directory.
+    elsewhere: Cell<Option<&'a Step>>,
 }
 
 impl<'a> Matching<'a, '_> {
@@ -198,19 +214,25 @@ impl<'a> Matching<'a, '_> {
         self.narrowed(of_source.chain(adrift).collect())
     }
 
-    /// Of several steps those that went into the image, and of those the ones in the directory of
-    /// the unit; if there is none of them, all.
+    /// Of the steps that are not of another build those that went into the image, and of those the
+    /// ones in the directory of the unit; if there is none of them, all.
     fn narrowed(&self, mut steps: Vec<&'a Step>) -> Vec<&'a Step> {
-        let (resolve, format) = (self.resolve, self.format);
+        let Self { index, resolve, format, .. } = *self;
         let cwd = self.unit.cwd.as_ref().map_or("", |cwd| &*cwd.value);
         let here = resolve.key(cwd, "", format);
-        let start = |step: &Step| step.directory.clone().unwrap_or_else(|| cwd.to_owned());
-        let is_linked = |step: &&Step| {
-            let key = |path: &String| resolve.key(&start(step), path, format);
-            let outputs: Vec<String> = step.outputs.iter().map(key).collect();
-            self.index.is_linked(&outputs) == Some(true)
+        let is_known = Spelled::parse(cwd, style(format)).is_absolute();
+        let is_here = |step: &&Step| {
+            step.directory.as_ref().is_none_or(|it| resolve.key(it, "", format) == here)
         };
-        let is_here = |step: &&Step| resolve.key(&start(step), "", format) == here;
+        let is_linked = |step: &&Step| self.is_linked(step);
+        steps.retain(|step| {
+            let is_its =
+                !is_known || is_here(step) || !index.link_is_guessed && self.is_linked(step);
+            if !is_its {
+                self.elsewhere.set(Some(step));
+            }
+            is_its
+        });
         let tests: [&dyn Fn(&&Step) -> bool; 2] = [&is_linked, &is_here];
         for test in tests {
             if steps.len() > 1 && steps.iter().any(test) {
@@ -218,6 +240,15 @@ impl<'a> Matching<'a, '_> {
             }
         }
         steps
+    }
+
+    /// Whether something of a step is known to have gone into the image.
+    fn is_linked(&self, step: &Step) -> bool {
+        let cwd = self.unit.cwd.as_ref().map_or("", |cwd| &*cwd.value);
+        let start = step.directory.as_deref().unwrap_or(cwd);
+        let key = |path: &String| self.resolve.key(start, path, self.format);
+        let outputs: Vec<String> = step.outputs.iter().map(key).collect();
+        self.index.is_linked(&outputs) == Some(true)
     }
 
     /// What is known of where the unit's object is.
@@ -248,7 +279,14 @@ impl Names {
     }
 
     /// Notes that a unit was made from the files that a step names.
-    fn note(&mut self, files: &mut Vec<File>, unit: &mut Unit, id: UnitId, step: &Step) {
+    fn note(
+        &mut self,
+        files: &mut Vec<File>,
+        unit: &mut Unit,
+        id: UnitId,
+        step: &Step,
+        provenance: Provenance,
+    ) {
         let cwd = unit.cwd.as_ref().map_or("", |cwd| &*cwd.value);
         let directory = step.directory.as_deref().unwrap_or(cwd);
         let directory = Spelled::parse(directory, Spelled::likely_style(directory));
@@ -263,9 +301,8 @@ impl Names {
                 files.push(File { path, spellings: Vec::new(), found: Found::Unknown, units });
                 next
             });
-            let provenance = step.provenance;
             if let Some(one) = known.get(&file).and_then(|&at| unit.files.get_mut(at)) {
-                if matches!(one.provenance, Provenance::LineTable | Provenance::Derived) {
+                if one.provenance.is_lower_bound() || one.provenance == Provenance::Derived {
                     one.provenance = provenance;
                 }
                 continue;
@@ -278,6 +315,32 @@ impl Names {
                 file.units.insert(at, id);
             }
         }
+    }
+}
+
+/// Units that another build has made too.
+#[derive(Default)]
+struct Foreign {
+    count: usize,
+    example: Option<(String, String)>,
+}
+
+impl Foreign {
+    fn note(&mut self, elsewhere: Option<&Step>, unit: &Unit) {
+        let Some(directory) = elsewhere.and_then(|step| step.directory.clone()) else { return };
+        self.count = self.count.saturating_add(1);
+        self.example.get_or_insert_with(|| (unit.name().to_owned(), directory));
+    }
+
+    fn remark(self) -> Option<String> {
+        let (name, directory) = self.example?;
+        let more = match self.count {
+            1 => String::new(),
+            count => format!(" and {} more", count.saturating_sub(1)),
+        };
+        Some(format!(
+            "what lies around is of another build: it compiles {name}{more} in {directory}"
+        ))
     }
 }
 

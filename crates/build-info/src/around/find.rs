@@ -2,7 +2,7 @@
 
 use super::Surroundings;
 use super::depfile::Depfile;
-use crate::path::Spelled;
+use crate::path::{Root, Spelled};
 use crate::{Disk, EntryKind, Provenance, Stamp, Style};
 
 impl Surroundings {
@@ -39,8 +39,12 @@ impl Surroundings {
     /// Adds what a dependency file says. `directory` is where its relative paths start, if that is
     /// known; if not, it is taken for where the compiler ran.
     pub fn add_depfile(&mut self, directory: Option<&str>, bytes: &[u8]) {
+        self.add_rules(bytes, |_| directory.map(str::to_owned));
+    }
+
+    fn add_rules(&mut self, bytes: &[u8], directory: impl Fn(&[String]) -> Option<String>) {
         for mut step in Depfile::parse(bytes).steps(Provenance::Depfile) {
-            step.directory = directory.map(str::to_owned);
+            step.directory = directory(&step.outputs);
             self.steps.push(step);
         }
     }
@@ -48,7 +52,11 @@ impl Surroundings {
     pub(super) fn add_depfile_at(&mut self, path: &str, directory: Option<&str>, disk: &dyn Disk) {
         match disk.read(path, MOST_DEPFILE) {
             Ok(bytes) => {
-                self.add_depfile(directory, &bytes);
+                let style = disk.style();
+                self.add_rules(&bytes, |targets| match directory {
+                    Some(directory) => Some(directory.to_owned()),
+                    None => targets.iter().find_map(|target| start_of(path, target, style)),
+                });
                 self.witness(path.to_owned(), disk);
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -114,6 +122,24 @@ impl Surroundings {
             }
         }
     }
+}
+
+/// Where the relative paths of a dependency file start, if it lies beside what it is about:
+/// `/b/obj/a.d` and `/b/obj/a.o.d` are about `obj/a.o` of `/b`.
+fn start_of(depfile: &str, target: &str, style: Style) -> Option<String> {
+    let (mut depfile, target) = (Spelled::parse(depfile, style), Spelled::parse(target, style));
+    if target.root != Root::Relative || target.names.contains(&"..") {
+        return None;
+    }
+    let (made, above) = target.names.split_last()?;
+    let stem = depfile.names.pop()?.strip_suffix(".d")?;
+    let is_about = stem == *made || made.rsplit_once('.').is_some_and(|(made, _)| made == stem);
+    if !is_about || !depfile.names.ends_with(above) {
+        return None;
+    }
+    let rest = depfile.names.len().saturating_sub(above.len());
+    depfile.names.truncate(rest);
+    Some(depfile.text())
 }
 
 /// A path that starts from a directory.

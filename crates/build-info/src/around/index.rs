@@ -21,6 +21,8 @@ pub(super) struct Index<'a> {
     /// What went into the image, where that is known.
     linked: Option<HashSet<String>>,
     pub(super) link: Option<&'a Link>,
+    /// Whether the link is known by the image's name alone: another build's may have it too.
+    pub(super) link_is_guessed: bool,
 }
 
 impl<'a> Index<'a> {
@@ -33,6 +35,7 @@ impl<'a> Index<'a> {
             adrift: RefCell::default(),
             linked: None,
             link: None,
+            link_is_guessed: false,
         };
         for (number, step) in around.steps.iter().enumerate() {
             if let Some(source) = &step.source {
@@ -134,6 +137,7 @@ impl<'a> Index<'a> {
             };
             let mut named = links.iter().filter(moved);
             self.link = named.next().filter(|_| named.next().is_none());
+            self.link_is_guessed = true;
         }
         let Some(link) = self.link else { return };
         let mut linked = HashSet::new();

@@ -33,8 +33,13 @@ pub(crate) fn compiles(arguments: &[String]) -> bool {
 
 /// The source among the arguments: the last that has the name of one, and is no option's value.
 pub(crate) fn source(arguments: &[String]) -> Option<&String> {
+    source_of(arguments.get(1..)?)
+}
+
+/// The same of arguments without the program.
+pub(crate) fn source_of(arguments: &[String]) -> Option<&String> {
     let mut found = None;
-    let mut rest = arguments.iter().skip(1);
+    let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         if takes_value(argument) {
             rest.next();
@@ -43,6 +48,23 @@ pub(crate) fn source(arguments: &[String]) -> Option<&String> {
         }
     }
     found
+}
+
+/// Whether the files that a compiler is told to list have the system's headers among them; nothing
+/// if it is not told to list any.
+pub(crate) fn lists_system(arguments: &[String]) -> Option<bool> {
+    let mut lists = None;
+    for argument in arguments {
+        let argument = argument.strip_prefix("-Wp,").unwrap_or(argument);
+        match argument.split(',').next().unwrap_or_default() {
+            "-MMD" | "-MM" | "--user-dependencies" | "/showIncludes:user" => return Some(false),
+            "-MD" | "-M" | "--dependencies" | "/showIncludes" | "-showIncludes" => {
+                lists = Some(true);
+            }
+            _ => {}
+        }
+    }
+    lists
 }
 
 /// Whether the next argument belongs to an option.
@@ -91,6 +113,15 @@ pub(crate) fn takes_value(option: &str) -> bool {
             | "-framework"
             | "-F"
             | "-iframework"
+            | "--output"
+            | "--serialize-diagnostics"
+            | "-dumpbase-ext"
+            | "-working-directory"
+            | "-resource-dir"
+            | "-stdlib++-isystem"
+            | "-cxx-isystem"
+            | "-imultiarch"
+            | "-MJ"
     )
 }
 

@@ -187,7 +187,7 @@ fn bits(questions: &Questions) -> u32 {
 
 const MAGIC: &[u8; 8] = b"units\r\n\x1a";
 /// To be counted up with each change of the model or of this layout.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const WITNESSES: usize = 0;
 const UNITS: usize = 1;

@@ -131,7 +131,7 @@ builddir = sub
 flags = -g '-DX=1 2' $
     -O1
 rule cc
-  command = $cc $flags $more -I"$inc" -MMD -MF $out.d -c $in -o $out
+  command = $cc $flags $more -I"$inc" -MD -MF $out.d -c $in -o $out
   depfile = $out.d
   deps = gcc
   description = CC $out
@@ -189,7 +189,7 @@ fn ninjas_manifest_gives_ninjas_own_commands_and_its_log_all_files() {
         "-O1",
         "-DSUB",
         "-I../inc #2",
-        "-MMD",
+        "-MD",
         "-MF",
         "obj/with space.o.d",
         "-c",
@@ -248,7 +248,7 @@ fn the_log_says_what_ninja_says_it_does() {
 #[test]
 fn makes_depfiles_give_all_files() {
     let (Some(place), Some(make)) = (Place::new(), tool("make")) else { return };
-    let flags = "-g '-I../inc \\#2' -MMD -MP";
+    let flags = "-g '-I../inc \\#2' -MD -MP";
     let makefile = format!(
         "program: x/a.o x/b.o\n\t{cc} $^ -o $@\n\
          x/%.o:\n\tmkdir -p x\n\t{cc} {flags} -c '../s $$1/$*.c' -o $@\n",
@@ -357,7 +357,7 @@ fn compilers_name_the_files_when_they_are_asked_again() {
     around.add_compile_commands(json.as_bytes()).unwrap();
     info.fill(&around, &Resolve::new());
     assert!(!info.units[0].has_all_files());
-    ask_compilers(&mut info, &Resolve::new());
+    ask_compilers(&mut info, &Resolve::new(), PATIENCE);
     info.resolve(&Resolve::new());
     place.all_known(&info);
     assert_eq!(info.remarks, [""; 0]);
@@ -368,10 +368,76 @@ fn compilers_name_the_files_when_they_are_asked_again() {
     let mut around = Surroundings::default();
     around.add_compile_commands(json.as_bytes()).unwrap();
     info.fill(&around, &Resolve::new());
-    ask_compilers(&mut info, &Resolve::new());
+    ask_compilers(&mut info, &Resolve::new(), PATIENCE);
     assert_eq!(info.remarks.len(), 2);
     assert!(info.remarks[0].contains("/nowhere/cc -M"), "{:?}", info.remarks);
 }
+
+#[test]
+fn a_compiler_that_is_asked_overwrites_nothing() {
+    let Some(place) = Place::new() else { return };
+    fs::create_dir(place.path("b")).unwrap();
+    for written in ["-oa.o", "--output=a.o", "-o a.o", "-Wp,-MMD,a.o", "-MD -MF a.o"] {
+        place.put("b/a.o", "an object");
+        let json = serde_json::json!([{
+            "directory": place.path("b"), "file": place.path("s $1/a.c"),
+            "command": format!("{} '-I../inc #2' -c '../s $1/a.c' {written}", place.cc),
+        }]);
+        let mut around = Surroundings::default();
+        around.add_compile_commands(json.to_string().as_bytes()).unwrap();
+        let mut info = place.info("b");
+        info.units.truncate(1);
+        info.fill(&around, &Resolve::new());
+        ask_compilers(&mut info, &Resolve::new(), PATIENCE);
+        assert!(info.units[0].has_all_files(), "{written}: {:?}", info.remarks);
+        assert_eq!(fs::read_to_string(place.path("b/a.o")).unwrap(), "an object", "{written}");
+        assert_eq!(fs::read_dir(place.path("b")).unwrap().count(), 1, "{written}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn compilers_that_hang_say_too_much_or_nothing_are_stopped_and_named() {
+    let Some(place) = Place::new() else { return };
+    for (script, expected) in [
+        // What it has started holds the output as well.
+        ("sleep 1000 & sleep 1000", "no answer after"),
+        // It has said all, and goes on.
+        ("exec >&-; sleep 1000", "no answer after"),
+        ("yes", "it says more than"),
+        ("exit 0", "it names no file"),
+        ("exit 3", "exit status: 3"),
+    ] {
+        place.put("b/cc", &format!("#!/bin/sh\n{script}\n"));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(place.path("b/cc"), mode).unwrap();
+        let mut info = place.info("b");
+        let entry = |unit: &Unit| {
+            serde_json::json!({
+                "directory": place.path("b"), "file": unit.source.as_ref().unwrap().value,
+                "arguments": [place.path("b/cc"), "-c", unit.source.as_ref().unwrap().value],
+            })
+        };
+        let json = serde_json::Value::from_iter(info.units.iter().map(entry)).to_string();
+        let mut around = Surroundings::default();
+        around.add_compile_commands(json.as_bytes()).unwrap();
+        info.fill(&around, &Resolve::new());
+        let hangs = expected == "no answer after";
+        let patience = if hangs { std::time::Duration::from_millis(300) } else { PATIENCE };
+        ask_compilers(&mut info, &Resolve::new(), patience);
+        assert!(info.remarks[0].contains(expected), "{script}: {:?}", info.remarks);
+        // One that hangs is not asked again.
+        let times = if hangs { 1 } else { 2 };
+        assert_eq!(info.remarks.len(), times, "{script}: {:?}", info.remarks);
+    }
+    // GCC's own account is no whole command.
+    let mut info = place.info("b");
+    ask_compilers(&mut info, &Resolve::new(), PATIENCE);
+    assert!(info.remarks[0].contains("2 have no whole command"), "{:?}", info.remarks);
+}
+
+/// More than any compiler takes here.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
 
 #[test]
 fn cargo_gives_the_files_of_a_crate_and_its_command() {
@@ -519,12 +585,112 @@ fn files_of_a_line_table_that_are_named_again_are_known_for_sure_and_the_others_
     assert_eq!(
         uses,
         [
-            ("/s/a.h", Provenance::Depfile),
+            ("/s/a.h", Provenance::OwnHeaders),
             ("/usr/include/x.h", Provenance::LineTable),
-            ("/b/../s/a.c", Provenance::Depfile),
-            ("/b/../s/m.h", Provenance::Depfile),
+            ("/b/../s/a.c", Provenance::OwnHeaders),
+            ("/b/../s/m.h", Provenance::OwnHeaders),
         ]
     );
+    assert!(!info.units[0].has_all_files());
+}
+
+#[test]
+fn a_list_that_leaves_out_the_systems_headers_is_not_whole() {
+    let listed = |options: &str, headers: &str| {
+        let mut info = unit("/b", "/s/a.c");
+        let mut around = Surroundings::default();
+        if !options.is_empty() {
+            around = commands(&format!(
+                r#"[{{"directory":"/b","file":"/s/a.c","command":"cc {options} -c /s/a.c -o a.o"}}]"#
+            ));
+        }
+        around.add_depfile(Some("/b"), format!("a.o: /s/a.c /s/a.h {headers}\n").as_bytes());
+        info.fill(&around, &Resolve::lexical());
+        assert_eq!(info.units[0].files.len(), 2 + headers.split_whitespace().count());
+        info.units[0].has_all_files()
+    };
+    const SYSTEMS: &str = "/usr/include/stdc-predef.h";
+    // The command says it.
+    assert!(listed("-MD", ""));
+    assert!(!listed("-MMD", ""));
+    assert!(!listed("-MD -MMD -MF a.d", SYSTEMS));
+    assert!(!listed("-Wp,-MMD,a.d", ""));
+    // Or what is listed.
+    assert!(listed("", SYSTEMS));
+    assert!(listed("-O2", SYSTEMS));
+    assert!(!listed("", ""));
+    assert!(!listed("-O2", ""));
+}
+
+#[test]
+fn what_was_done_in_another_directory_is_of_another_build() {
+    let around = |image: &str, directory: &str| {
+        let mut around = commands(&format!(
+            r#"[{{"directory":"{directory}","file":"/s/a.c","command":"cc -DX -c /s/a.c -o a.o"}}]"#
+        ));
+        around.add_depfile(Some(directory), b"a.o: /s/a.c /s/x.h /usr/include/y.h\n");
+        around.add_link_commands(directory, "cc a.o -o program");
+        around.image = Some(image.to_owned());
+        around
+    };
+    let filled = |around: Surroundings| {
+        let mut info = unit("/b", "/s/a.c");
+        info.fill(&around, &Resolve::lexical());
+        info
+    };
+    // The image beside it, of the same name.
+    let info = filled(around("/b/program", "/other"));
+    let own = &info.units[0];
+    assert_eq!((&own.command, own.files.len()), (&None, 0));
+    assert_eq!(own.cwd.as_ref().unwrap().value, "/b");
+    assert_eq!(info.linker, None);
+    assert_eq!(
+        info.remarks,
+        ["what lies around is of another build: it compiles /s/a.c in /other"]
+    );
+    // Its own, or one that has been moved since.
+    for image in ["/b/program", "/installed/program"] {
+        let info = filled(around(image, "/b"));
+        assert!(info.units[0].command.is_some() && info.units[0].has_all_files(), "{image}");
+        assert!(info.linker.unwrap().command.is_some(), "{image}");
+        assert_eq!(info.remarks, [""; 0]);
+    }
+    // What went into the image is its own wherever the compiler says that it was.
+    let info = filled(around("/other/program", "/other"));
+    assert!(info.units[0].command.is_some() && info.units[0].has_all_files());
+}
+
+#[test]
+fn a_dependency_file_beside_its_object_tells_where_its_paths_start() {
+    let place = tempfile::tempdir().unwrap();
+    let top = fs::canonicalize(place.path()).unwrap();
+    let path = |name: &str| top.join(name).to_str().unwrap().to_owned();
+    for (name, text) in [
+        ("b/a.d", "a.o: ../s/a.c\n"),
+        ("b/obj/x/c.d", "obj/x/c.o: s/c.c\n"),
+        ("b/CMakeFiles/p.dir/d.c.o.d", "CMakeFiles/p.dir/d.c.o: /s/d.c\n"),
+        ("b/obj/other.d", "obj/e.o: e.c\n"),
+        ("b/obj/f.d", "../f.o: f.c\n"),
+        ("b/obj/g.d", "elsewhere/g.o: g.c\n"),
+    ] {
+        fs::create_dir_all(top.join(name).parent().unwrap()).unwrap();
+        fs::write(top.join(name), text).unwrap();
+    }
+    let mut starts: Vec<_> = Surroundings::find(&path("b"), &System)
+        .steps
+        .into_iter()
+        .map(|step| (step.source.unwrap(), step.directory))
+        .collect();
+    starts.sort();
+    let expected = [
+        ("../s/a.c", Some(path("b"))),
+        ("/s/d.c", Some(path("b"))),
+        ("e.c", None),
+        ("f.c", None),
+        ("g.c", None),
+        ("s/c.c", Some(path("b"))),
+    ];
+    assert_eq!(starts, expected.map(|(source, start)| (source.to_owned(), start)));
 }
 
 #[test]

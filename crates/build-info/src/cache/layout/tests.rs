@@ -56,6 +56,6 @@ fn a_change_of_the_layout_is_a_change_of_its_version() {
     // No checksum of the kind that is in it: that of a text with its own behind it never changes.
     let sum = bytes.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
     let told = (VERSION, bytes.len(), sum);
-    let known = (2, 1277, 715867110);
+    let known = (3, 1385, 2539885933);
     assert_eq!(told, known, "the model or the layout has changed: count VERSION up, and note this");
 }

@@ -115,7 +115,7 @@ const RECORD: usize = 12;
 const NO_CHECKSUM: u32 = u32::MAX;
 
 /// The provenances by the numbers that stand for them.
-pub(super) const PROVENANCES: [Provenance; 11] = [
+pub(super) const PROVENANCES: [Provenance; 12] = [
     Provenance::Recorded,
     Provenance::Macros,
     Provenance::CompileCommands,
@@ -126,5 +126,6 @@ pub(super) const PROVENANCES: [Provenance; 11] = [
     Provenance::CargoMessages,
     Provenance::Compiler,
     Provenance::Derived,
+    Provenance::OwnHeaders,
     Provenance::LineTable,
 ];
