@@ -166,3 +166,76 @@ fn two_processes_with_one_plugin_do_not_meet() {
     }
     good(&other.wait_with_output().unwrap(), "the other");
 }
+
+/// Where a program that the shell starts may mount what it likes.
+fn with_mounts() -> Option<Command> {
+    for options in ["-rm", "-m"] {
+        let mut trial = Command::new("unshare");
+        trial.args([options, "sh", "-c", "mount -t tmpfs none /tmp"]).stderr(Stdio::null());
+        if trial.status().is_ok_and(|status| status.success()) {
+            let mut command = Command::new("unshare");
+            command.args([options, "sh", "-c"]);
+            return Some(command);
+        }
+    }
+    reloader_tests::missing("nothing can be mounted here, for a directory that is full or noexec");
+    None
+}
+
+#[test]
+fn where_the_system_has_no_place_for_copies_they_are_made_beside_the_plugin() {
+    // The host of a daemon may have any of these for TMPDIR.
+    for place in ["/nowhere/at/all", "/proc/self/status"] {
+        let script = Script::new(&counter(100)).update(2).put(&counter(200)).update(1);
+        let script = script.and("close").and("open").update(1).and("close");
+        let mut command = script.command(&host("").path());
+        let output = command.env("TMPDIR", place).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = said.lines().filter_map(|it| it.strip_prefix("update ")).collect();
+        assert_eq!(lines, ["101 1 0", "102 1 0", "203 2 0", "201 1 0"], "{place}: {said}");
+        assert_eq!(left_beside(&script), 0, "{place}");
+    }
+    for (mount, full) in [("size=1m,noexec", false), ("size=4m", true)] {
+        let Some(mut command) = with_mounts() else { return };
+        let script = Script::new(&counter(100)).update(2).put(&counter(200)).update(1);
+        let script = script.and("close");
+        let place = script.temporary();
+        let fill = if full { "head -c 8m /dev/zero > \"$TMPDIR/much\" 2>/dev/null;" } else { "" };
+        command.arg(format!(
+            "mount -t tmpfs -o {mount} none \"$TMPDIR\" && {{ {fill} exec \"$@\"; }}"
+        ));
+        let run = script.command(&host("").flag("-DCR_LOG=printf").path());
+        command.arg("sh").arg(run.get_program()).args(run.get_args());
+        let output = command.current_dir(script.directory()).env("TMPDIR", place).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = said.lines().filter_map(|it| it.strip_prefix("update ")).collect();
+        assert_eq!(lines, ["101 1 0", "102 1 0", "203 2 0"], "{mount}: {output:?}");
+        let why = if full { "No space left" } else { "noexec" };
+        let told = said.lines().find(|line| line.contains("copies are made in"));
+        assert!(told.is_some_and(|line| line.contains(why)), "{mount}: {said}");
+        assert_eq!(left_beside(&script), 0, "{mount}");
+    }
+}
+
+/// How many directories with copies lie beside the plugin.
+fn left_beside(script: &Script) -> usize {
+    let entries = fs::read_dir(script.directory()).unwrap().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("reloader-")).count()
+}
+
+#[test]
+fn a_temporary_path_that_was_named_is_used_or_nothing_is() {
+    let Some(mut command) = with_mounts() else { return };
+    let script = Script::new(&counter(100));
+    let place = script.directory().join("named");
+    fs::create_dir(&place).unwrap();
+    let script = script.and(&format!("temporary:{}", place.display())).update(2).and("close");
+    command.arg("mount -t tmpfs -o noexec none named && exec \"$@\"");
+    let run = script.command(&host("").path());
+    command.arg("sh").arg(run.get_program()).args(run.get_args());
+    let output = command.current_dir(script.directory()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().filter_map(|it| it.strip_prefix("update ")).collect();
+    assert_eq!(lines, ["-2 0 8", "-2 0 9"], "{said}");
+    assert_eq!(left_beside(&script), 0);
+}

@@ -278,7 +278,8 @@ static inline bool cr_plugin_load(cr_plugin &ctx, const char *fullpath)
     return cr_plugin_open(ctx, fullpath);
 }
 
-/* Copies of the plugin are made in this directory from now on, instead of the system's place for such. */
+/* Copies of the plugin are made in this directory from now on, instead of the system's place for such (or beside the
+ * plugin, where that is missing, full or noexec). */
 static inline void cr_set_temporary_path(cr_plugin &ctx, const std::string &path)
 {
     cr_detail_temporary_path(&ctx, path.c_str());

@@ -170,7 +170,9 @@ typedef void reloader_hook(void *data, const reloader_event *event);
 typedef struct reloader_options {
     size_t size;
     const char *entry;         /* the guest's entry function; null: "cr_main" */
-    const char *temp_dir;      /* where private copies of the builds are made; null: the system's choice */
+    const char *temp_dir;      /* where private copies of the builds are made, or nowhere; null: the system's place for
+                                  temporary files, or beside the plugin where that is missing, full or noexec, which
+                                  an event of the kind OTHER tells */
     struct cr_plugin *context; /* given to the guest, valid until the plugin is closed; null: one of the plugin's own */
     reloader_hook *hook;       /* may be null */
     void *hook_data;           /* given to the hook */
@@ -205,7 +207,8 @@ RELOADER_API reloader_status reloader_open(const char *path, const reloader_opti
  * of it could be ended in order, as after somebody else has closed its file descriptors. */
 RELOADER_API reloader_status reloader_close(reloader *plugin);
 
-/* From now on copies are made below `directory`, which exists. After a failure they are made where they were. */
+/* From now on copies are made below `directory`, which exists, and nowhere else. After a failure they are made where
+ * they were. */
 RELOADER_API reloader_status reloader_set_temp_dir(reloader *plugin, const char *directory);
 
 /* From now on the guest is given `context`, which must stay valid until the plugin is closed; with null nothing

@@ -70,6 +70,9 @@ pub(crate) fn told(event: &Event) -> (abi::Event, CString) {
             it = Plain { kind: RETIRED, version: *version, ..it };
             format!("version {version} is given up: {memory}")
         }
+        Event::CopiesMoved { directory, reason } => {
+            format!("copies are made in {} from now on: {reason}", directory.display())
+        }
         Event::Closed { version, steps } => {
             it = Plain { kind: CLOSED, version: version.unwrap_or(0), ..it };
             format!("closed after {steps} steps")

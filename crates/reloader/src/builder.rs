@@ -119,7 +119,11 @@ impl Builder {
     }
 
     /// Where the private directory with the copies is made; the system's temporary directory unless
-    /// said otherwise.
+    /// said otherwise, or the library's where that one cannot be used (it is missing, full, or
+    /// mounted `noexec`), which [`Event::CopiesMoved`] tells.
+    ///
+    /// A directory that is named here is used or nothing is: where it cannot be, opening fails, or
+    /// builds are refused with the reason until it can.
     #[must_use]
     pub fn temp_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.options.temporary = Some(directory.into());

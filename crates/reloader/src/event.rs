@@ -1,6 +1,7 @@
 //! What a plugin tells its host.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crash_guard::Fault;
@@ -62,6 +63,14 @@ pub enum Event {
         version: u32,
         /// Whether its image is gone from memory, or why not.
         memory: Memory,
+    },
+    /// The private copies lie beside the library from now on: the host has named no directory for
+    /// them, and they cannot lie in the system's for temporary files, or not be loaded from there.
+    CopiesMoved {
+        /// The directory that theirs is made in.
+        directory: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The plugin was closed.
     Closed {

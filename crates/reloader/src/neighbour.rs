@@ -44,6 +44,20 @@ struct Neighbour {
     copy: Option<Arc<Staged>>,
 }
 
+/// Why a library that was built again could not be copied.
+#[derive(Debug)]
+pub(crate) struct NotCopied {
+    pub(crate) reason: String,
+    /// There was no place for the copy.
+    pub(crate) no_place: bool,
+}
+
+impl NotCopied {
+    fn of(reason: String) -> Self {
+        Self { reason, no_place: false }
+    }
+}
+
 impl Neighbours {
     /// Notes what the host has, once.
     pub(crate) fn note_the_hosts(&mut self) {
@@ -58,9 +72,8 @@ impl Neighbours {
         self.known.iter().any(|it| !it.belongs_to_host && (it.pending || it.is_new().is_some()))
     }
 
-    /// Makes copies of those that were built again, and of those that lead to them; the reason says
-    /// what is to be waited for.
-    pub(crate) fn refresh(&mut self, stage: &Arc<Stage>, version: u32) -> Result<(), String> {
+    /// Makes copies of those that were built again, and of those that lead to them.
+    pub(crate) fn refresh(&mut self, stage: &Arc<Stage>, version: u32) -> Result<(), NotCopied> {
         for it in self.known.iter_mut().filter(|it| !it.belongs_to_host) {
             if let Some(new) = it.is_new() {
                 it.seen = new;
@@ -81,8 +94,10 @@ impl Neighbours {
             let next = self.known.iter().position(ready).unwrap_or(first);
             let copies = self.copies();
             let it = &mut self.known[next];
-            it.copy(stage, version, &copies)
-                .map_err(|reason| format!("{}, which it needs, {reason}", it.path.display()))?;
+            it.copy(stage, version, &copies).map_err(|NotCopied { reason, no_place }| {
+                let reason = format!("{}, which it needs, {reason}", it.path.display());
+                NotCopied { reason, no_place }
+            })?;
         }
         Ok(())
     }
@@ -155,19 +170,23 @@ impl Neighbour {
         stage: &Arc<Stage>,
         version: u32,
         copies: &[(Vec<u8>, Vec<u8>)],
-    ) -> Result<(), String> {
+    ) -> Result<(), NotCopied> {
         let (staged, file) =
             stage.copy(&self.path, version, None).map_err(|error| match error {
-                NotStaged::Unreadable(error) | NotStaged::Unwritable(_, error) => {
-                    format!("cannot be copied: {error}")
+                NotStaged::Unwritable(_, error) => {
+                    NotCopied { reason: format!("cannot be copied: {error}"), no_place: true }
                 }
-                _ => "is being written".to_owned(),
+                NotStaged::Unreadable(error) => NotCopied::of(format!("cannot be read: {error}")),
+                _ => NotCopied::of("is being written".to_owned()),
             })?;
-        let unloadable = |reason: &dyn std::fmt::Display| format!("cannot be loaded: {reason}");
+        let unloadable =
+            |reason: &dyn std::fmt::Display| NotCopied::of(format!("cannot be loaded: {reason}"));
         let bytes = sys::map(&file).map_err(|error| unloadable(&error))?;
         let image = match verdict(&bytes, &Expected { entry: None, ..Expected::native() }) {
             Verdict::Complete(image) => image,
-            Verdict::Incomplete(reason) => return Err(format!("is not whole: {reason}")),
+            Verdict::Incomplete(reason) => {
+                return Err(NotCopied::of(format!("is not whole: {reason}")));
+            }
             Verdict::Unloadable(reason) => return Err(unloadable(&reason)),
         };
         let needs = image.needed().map(<[u8]>::to_vec).collect();

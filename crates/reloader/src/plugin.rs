@@ -134,8 +134,14 @@ impl Plugin {
         let path = std::path::absolute(&path)
             .map_err(|error| Error::io("the path cannot be made absolute", &path, error))?;
         check_file(&path, options.may_be_missing)?;
-        let root = options.temporary.clone().unwrap_or_else(std::env::temp_dir);
-        let stage = Stage::below(&root)?;
+        let (stage, no_place) = match &options.temporary {
+            Some(root) => (Stage::below(root)?, None),
+            None => Stage::unless_said(&path)?,
+        };
+        let moved = no_place.map(|error| Event::CopiesMoved {
+            directory: stage.root().to_owned(),
+            reason: error.to_string(),
+        });
         let installed = crash_guard::install(crash_guard::Config::new()).map_err(|error| {
             Error::new(ErrorKind::Guard, "the fault handlers cannot be installed").because(error)
         })?;
@@ -156,7 +162,7 @@ impl Plugin {
             refused: None,
             known_bad: Vec::new(),
             on_event,
-            events: VecDeque::new(),
+            events: moved.into_iter().collect(),
             preparing_since: Instant::now(),
             arrival: None,
             called: None,
@@ -292,6 +298,7 @@ impl Plugin {
     pub fn set_temp_dir(&mut self, directory: impl AsRef<Path>) -> Result<(), Error> {
         self.stage = Stage::below(directory.as_ref())?;
         self.spare_copy = None;
+        self.options.temporary = Some(directory.as_ref().to_owned());
         Ok(())
     }
 

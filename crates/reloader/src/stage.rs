@@ -64,6 +64,29 @@ static STAGES: Mutex<Vec<(PathBuf, Weak<Stage>)>> = Mutex::new(Vec::new());
 static COPIES: AtomicU64 = AtomicU64::new(0);
 
 impl Stage {
+    /// Where the copies lie as long as the host does not say: below the system's temporary
+    /// directory, or beside the library where no directory can be made there, for the reason that
+    /// comes with it.
+    pub(crate) fn unless_said(library: &Path) -> Result<(Arc<Self>, Option<Error>), Error> {
+        match Self::below(&std::env::temp_dir()) {
+            Ok(stage) => Ok((stage, None)),
+            Err(error) => match Self::beside(library) {
+                Ok(stage) => Ok((stage, Some(error))),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// This process's directory beside the library.
+    pub(crate) fn beside(library: &Path) -> Result<Arc<Self>, Error> {
+        Self::below(library.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// Where the directory of this process was made.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// This process's directory below `root`, made if there is none yet.
     pub(crate) fn below(root: &Path) -> Result<Arc<Self>, Error> {
         let unusable = |error: io::Error| {

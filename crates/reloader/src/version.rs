@@ -69,6 +69,8 @@ pub(crate) enum Unready {
     BeingWritten,
     /// It is not whole, for the reason given; the build as it was seen.
     Incomplete(String, Identity),
+    /// Its private copy cannot lie there, or not be loaded from there; the build as it was seen.
+    NoPlace(String, Option<Identity>),
     /// It cannot be loaded; the build as it was seen.
     Refused(RefusalKind, String, Option<Identity>),
     /// It faulted; what is mapped of it is still to be given up.
@@ -118,8 +120,11 @@ impl Version {
             Opening::Refused(reason) => {
                 dependencies::close(loading, dependencies);
                 let copy = staged.path().display().to_string();
+                if let Some(cure) = not_to_be_mapped(&reason) {
+                    return Err(Unready::NoPlace(format!("{reason} ({cure})"), Some(identity)));
+                }
                 let reason = reason.replace(&copy, &loading.source.display().to_string());
-                return Err(refused(RefusalKind::Loader, explained(reason)));
+                return Err(refused(RefusalKind::Loader, reason));
             }
             Opening::Faulted(fault) => {
                 let digest = Digest::of(staged.path());
@@ -443,20 +448,18 @@ fn not_staged(error: NotStaged) -> Unready {
         NotStaged::Unreadable(error) => {
             Unready::Refused(RefusalKind::Staging, format!("it cannot be read: {error}"), None)
         }
-        NotStaged::Unwritable(path, error) => {
-            let reason = format!("the private copy {} cannot be written: {error}", path.display());
-            Unready::Refused(RefusalKind::Staging, reason, None)
-        }
+        NotStaged::Unwritable(path, error) => Unready::NoPlace(
+            format!("the private copy {} cannot be written: {error}", path.display()),
+            None,
+        ),
     }
 }
 
-/// The loader's words with what can be done about it.
-fn explained(reason: String) -> String {
-    if reason.contains("failed to map segment") {
-        format!(
-            "{reason} (the temporary directory may be mounted noexec: choose another with temp_dir)"
-        )
-    } else {
-        reason
-    }
+/// What can be done where these words of the loader's say that it may not map code from a file
+/// there (glibc's `_dl_map_segments`, musl's `load_library`).
+fn not_to_be_mapped(reason: &str) -> Option<&'static str> {
+    let words = ["failed to map segment", "Operation not permitted"];
+    words.iter().any(|words| reason.contains(words)).then_some(
+        "the directory of the private copies may be mounted noexec: choose another with temp_dir",
+    )
 }

@@ -8,8 +8,9 @@ use super::{Arrival, Plugin, Retry};
 use crate::contract::{FailureCode, Operation};
 use crate::event::{Cause, Event, Failure, Refusal, RefusalKind};
 use crate::machine::{Action, Answer, Outcome};
+use crate::neighbour::NotCopied;
 use crate::roll;
-use crate::stage::Identity;
+use crate::stage::{Identity, Stage, Staged};
 use crate::state::{self, StateReport};
 use crate::sys;
 use crate::version::{Digest, Loading, Unready, Version};
@@ -53,30 +54,11 @@ impl Plugin {
     fn prepare(&mut self, number: u32) -> Answer {
         self.preparing_since = Instant::now();
         let spare = self.spare_copy.take();
-        let neighbours = match self.options.watch_dependencies {
-            true => {
-                self.neighbours.note_the_hosts();
-                self.neighbours.refresh(&self.stage, number)
+        let result = match self.prepare_version(number, spare) {
+            Err(Unready::NoPlace(reason, _)) if self.move_copies(&reason) => {
+                self.prepare_version(number, None)
             }
-            false => Ok(()),
-        };
-        let loading = Loading {
-            source: &self.path,
-            number,
-            options: &self.options,
-            stage: &self.stage,
-            caller: &self.caller,
-            known_bad: &self.known_bad,
-            neighbours: &self.neighbours,
-        };
-        let options = &self.options;
-        let running = self.machine.current().and_then(|number| self.find(number));
-        let accept = |new: &state::StateMap| {
-            running.and_then(|running| state::refusal(options, running.state(), new))
-        };
-        let result = match (neighbours, self.identity_now()) {
-            (Err(reason), Some(identity)) => Err(Unready::Incomplete(reason, identity)),
-            _ => Version::prepare(&loading, spare, accept),
+            result => result,
         };
         let before = self.retry.take();
         let answer = match result {
@@ -102,19 +84,12 @@ impl Plugin {
                 }
                 Answer::NotReady
             }
+            Err(Unready::NoPlace(reason, identity)) => {
+                let kind = RefusalKind::Staging;
+                self.turn_away(before, Refusal { version: number, kind, reason }, identity)
+            }
             Err(Unready::Refused(kind, reason, identity)) => {
-                let identity = identity.or_else(|| self.identity_now());
-                if before.is_none() || self.seen != identity {
-                    self.refused = None;
-                }
-                self.seen = identity;
-                // What it misses may appear, or the disk get room; until then it is the same
-                // refusal.
-                if matches!(kind, RefusalKind::Loader | RefusalKind::Staging) {
-                    self.retry_after(MISSING);
-                }
-                self.refuse(Refusal { version: number, kind, reason });
-                Answer::NotReady
+                self.turn_away(before, Refusal { version: number, kind, reason }, identity)
             }
             Err(Unready::Faulted(failure, identity, digest, remains)) => {
                 self.seen = Some(identity);
@@ -129,6 +104,70 @@ impl Plugin {
         let writing = self.seen.is_none().then_some(WRITING);
         self.notice.look_after(self.retry.map(|retry| retry.after).or(writing));
         answer
+    }
+
+    fn prepare_version(&mut self, number: u32, spare: Option<Staged>) -> Result<Version, Unready> {
+        if self.options.watch_dependencies {
+            self.neighbours.note_the_hosts();
+            let copied = self.neighbours.refresh(&self.stage, number);
+            if let (Err(NotCopied { reason, no_place }), Some(identity)) =
+                (copied, self.identity_now())
+            {
+                return Err(match no_place {
+                    true => Unready::NoPlace(reason, Some(identity)),
+                    false => Unready::Incomplete(reason, identity),
+                });
+            }
+        }
+        let loading = Loading {
+            source: &self.path,
+            number,
+            options: &self.options,
+            stage: &self.stage,
+            caller: &self.caller,
+            known_bad: &self.known_bad,
+            neighbours: &self.neighbours,
+        };
+        let running = self.machine.current().and_then(|number| self.find(number));
+        Version::prepare(&loading, spare, |new| {
+            running.and_then(|running| state::refusal(&self.options, running.state(), new))
+        })
+    }
+
+    /// Makes the copies beside the library from now on, unless they are made there already or the
+    /// host has said where.
+    fn move_copies(&mut self, reason: &str) -> bool {
+        if self.options.temporary.is_some() {
+            return false;
+        }
+        let Ok(stage) = Stage::beside(&self.path) else { return false };
+        if stage.root() == self.stage.root() {
+            return false;
+        }
+        let directory = stage.root().to_owned();
+        self.stage = stage;
+        self.tell(Event::CopiesMoved { directory, reason: reason.to_owned() });
+        true
+    }
+
+    /// A build cannot be loaded.
+    fn turn_away(
+        &mut self,
+        before: Option<Retry>,
+        refusal: Refusal,
+        identity: Option<Identity>,
+    ) -> Answer {
+        let identity = identity.or_else(|| self.identity_now());
+        if before.is_none() || self.seen != identity {
+            self.refused = None;
+        }
+        self.seen = identity;
+        // What it misses may appear, or the disk get room; until then it is the same refusal.
+        if matches!(refusal.kind, RefusalKind::Loader | RefusalKind::Staging) {
+            self.retry_after(MISSING);
+        }
+        self.refuse(refusal);
+        Answer::NotReady
     }
 
     pub(super) fn remember_bad(&mut self, digest: Option<Digest>) {

@@ -37,10 +37,8 @@ impl Checked {
         let refused = |kind, reason: String| Unready::Refused(kind, reason, Some(identity));
         let unwritable = |error: &dyn std::fmt::Display| {
             let path = staged.path().display();
-            refused(
-                RefusalKind::Staging,
-                format!("the private copy {path} cannot be edited: {error}"),
-            )
+            let reason = format!("the private copy {path} cannot be edited: {error}");
+            Unready::NoPlace(reason, Some(identity))
         };
         let mut bytes = sys::map(&file).map_err(|error| unwritable(&error))?;
         let expected = Expected { entry: Some(&loading.options.entry), ..Expected::native() };
