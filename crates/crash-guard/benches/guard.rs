@@ -9,7 +9,7 @@
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod linux {
-    use std::ffi::{CString, c_void};
+    use std::ffi::{CString, c_int, c_void};
     use std::hint::black_box;
     use std::path::Path;
     use std::process::Command;
@@ -62,6 +62,11 @@ mod linux {
     }
 
     #[inline(never)]
+    unsafe extern "C-unwind" fn same(_: *mut c_void, number: c_int) -> c_int {
+        number
+    }
+
+    #[inline(never)]
     unsafe extern "C-unwind" fn fault(_: *mut c_void) {
         unsafe { (8 as *mut u8).write_volatile(1) };
     }
@@ -90,6 +95,10 @@ mod linux {
         });
         group.bench_function("call_fn", |bencher| {
             bencher.iter(|| unsafe { call_fn(black_box(leaf), argument) }.is_ok());
+        });
+        group.bench_function("dispatch", |bencher| {
+            let guard = Guard::new();
+            bencher.iter(|| unsafe { guard.dispatch(black_box(same), argument, 1) }.is_ok());
         });
         group.bench_function("call", |bencher| {
             bencher.iter(|| unsafe { call(|| black_box(leaf)(argument)) }.is_ok());

@@ -1,4 +1,4 @@
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ops::Range;
 use core::time::Duration;
@@ -7,6 +7,10 @@ use crate::{Fault, Mask, sys};
 
 /// A function that [`call_fn`] can call.
 pub type Entry = unsafe extern "C-unwind" fn(*mut c_void);
+
+/// A function that [`Guard::dispatch`] can call: of C's type `int (void *, int)`, as libraries
+/// have it where one entry does what a number asks for.
+pub type Dispatch = unsafe extern "C-unwind" fn(*mut c_void, c_int) -> c_int;
 
 /// Calls `entry(argument)` and comes back with the fault if it faults.
 ///
@@ -28,7 +32,7 @@ pub type Entry = unsafe extern "C-unwind" fn(*mut c_void);
 /// # Examples
 ///
 /// ```
-/// use core::ffi::c_void;
+/// use core::ffi::{c_int, c_void};
 ///
 /// unsafe extern "C-unwind" fn count(argument: *mut c_void) {
 ///     unsafe { *argument.cast::<u32>() += 1 }
@@ -155,6 +159,49 @@ impl Guard {
     pub unsafe fn call_fn(&self, entry: Entry, argument: *mut c_void) -> Result<(), Fault> {
         // SAFETY: the caller's promise is the one `sys::call_with` asks for.
         unsafe { sys::call_with(self, entry, argument) }
+    }
+
+    /// Calls `entry(argument, number)` and gives what it returns, or the fault if it faults.
+    ///
+    /// For a function of this type it is the shortest way: nothing stands between the guard and
+    /// `entry`, and nothing is put together for the call.
+    ///
+    /// # Errors
+    ///
+    /// As [`call_fn`](crate::call_fn).
+    ///
+    /// # Safety
+    ///
+    /// As [`call_fn`](crate::call_fn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::ffi::{c_int, c_void};
+    ///
+    /// unsafe extern "C-unwind" fn add(total: *mut c_void, number: c_int) -> c_int {
+    ///     let total = total.cast::<c_int>();
+    ///     unsafe { *total += number };
+    ///     unsafe { *total }
+    /// }
+    ///
+    /// let _installed = crash_guard::install(crash_guard::Config::new())?;
+    /// let mut total: c_int = 40;
+    /// let guard = crash_guard::Guard::new();
+    /// let returned = unsafe { guard.dispatch(add, (&raw mut total).cast(), 2) }?;
+    /// assert_eq!(returned, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[allow(unsafe_code, reason = "forwards to sys")]
+    #[inline]
+    pub unsafe fn dispatch(
+        &self,
+        entry: Dispatch,
+        argument: *mut c_void,
+        number: c_int,
+    ) -> Result<c_int, Fault> {
+        // SAFETY: the caller's promise is the one `sys::dispatch` asks for.
+        unsafe { sys::dispatch(self, entry, argument, number) }
     }
 
     /// As [`call`](crate::call), with this guard's settings.

@@ -77,7 +77,7 @@ mod sys;
 
 pub use error::Error;
 pub use fault::{Access, Exception, Fault, FaultKind, Held, Registers, ReturnAddresses, Taint};
-pub use guard::{Entry, Guard, barrier, call, call_fn};
+pub use guard::{Dispatch, Entry, Guard, barrier, call, call_fn};
 pub use installed::{Config, Disposition, Installed, Verification, install};
 pub use loader::release_loader_lock;
 pub use mask::{Mask, remember_mask};

@@ -121,7 +121,7 @@ const _: () = {
 };
 
 /// The guest's entry function: `int cr_main(struct cr_plugin *ctx, enum cr_op operation)`.
-pub(crate) type Main = unsafe extern "C-unwind" fn(*mut Context, c_int) -> c_int;
+pub(crate) type Main = crash_guard::Dispatch;
 
 /// The name of the entry function.
 pub const ENTRY: &str = "cr_main";

@@ -3,12 +3,11 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
-use std::sync::atomic::AtomicPtr;
 use std::time::Duration;
 
 use crash_guard::{Fault, Guard};
 
-use crate::contract::{Context, Main, Operation};
+use crate::contract::{Main, Operation};
 
 mod context;
 
@@ -39,16 +38,17 @@ impl Caller {
     /// Calls foreign code.
     ///
     /// # Safety
-    /// `entry` must be sound to call with `argument`, and everything between it and a fault must be
+    /// `entry` must be sound to call with these two, and everything between it and a fault must be
     /// foreign or without destructors.
     #[inline]
     pub(crate) unsafe fn run(
         &self,
-        entry: crash_guard::Entry,
+        entry: crash_guard::Dispatch,
         argument: *mut c_void,
-    ) -> Result<(), Fault> {
+        number: c_int,
+    ) -> Result<c_int, Fault> {
         // SAFETY: as the caller promises.
-        unsafe { self.guard.call_fn(entry, argument) }
+        unsafe { self.guard.dispatch(entry, argument, number) }
     }
 }
 
@@ -57,48 +57,32 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct Entering {
     caller: Caller,
-    call: Call,
-}
-
-#[derive(Debug)]
-struct Call {
     main: Main,
-    /// An atomic for its being sendable only.
-    context: AtomicPtr<Context>,
-    operation: c_int,
-    result: c_int,
+    operation: Operation,
 }
 
 impl Entering {
     /// `main` is what a guest exports under the contract's name, and stays mapped for as long as this
     /// is run.
     pub(crate) fn new(caller: Caller, main: Main, operation: Operation) -> Self {
-        let context = AtomicPtr::default();
-        Self { caller, call: Call { main, context, operation: operation as c_int, result: 0 } }
+        Self { caller, main, operation }
     }
 
     /// Makes the call. The fault is boxed so that the result is returned in registers.
     #[inline]
-    pub(crate) fn run(&mut self, context: &mut Shared) -> Result<c_int, Box<Fault>> {
-        unsafe extern "C-unwind" fn run(call: *mut c_void) {
-            // SAFETY: `call` is the `Call` of an `Entering` that is being run: its context is valid,
-            // and `main` is what a guest exports under the contract's name.
-            unsafe {
-                let call = call.cast::<Call>();
-                let context = *(*call).context.get_mut();
-                (*call).result = ((*call).main)(context, (*call).operation);
-            }
-        }
-        // A comparison costs less than the store that it most times saves.
-        let context = context.as_mut_ptr();
-        if *self.call.context.get_mut() != context {
-            *self.call.context.get_mut() = context;
-        }
-        let call = &raw mut self.call;
-        // SAFETY: `run` has no destructors, and `call` outlives it.
-        match unsafe { self.caller.run(run, call.cast()) } {
-            Ok(()) => Ok(self.call.result),
-            Err(fault) => Err(Box::new(fault)),
+    pub(crate) fn run(&self, context: &mut Shared) -> Result<c_int, Box<Fault>> {
+        let context = context.as_mut_ptr().cast();
+        // SAFETY: `main` is what a guest exports under the contract's name, and the context is
+        // valid.
+        match unsafe { self.caller.run(self.main, context, self.operation as c_int) } {
+            Ok(value) => Ok(value),
+            Err(fault) => Err(boxed(fault)),
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn boxed(fault: Fault) -> Box<Fault> {
+    Box::new(fault)
 }

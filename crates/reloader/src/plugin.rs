@@ -187,7 +187,7 @@ impl Plugin {
     /// Runs the guest once without looking for a new build.
     #[inline]
     pub fn step_without_check(&mut self) -> Step {
-        let Some(ready) = &mut self.ready else { return self.step_after(false) };
+        let Some(ready) = &self.ready else { return self.step_after(false) };
         // The machine would ask for just this call, and a guest that returns well changes nothing
         // in it.
         match ready.run(&mut self.context) {

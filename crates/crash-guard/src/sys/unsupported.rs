@@ -1,9 +1,9 @@
 //! A platform without guards: `install` fails, and guarded calls are plain calls.
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::ops::Range;
 
-use crate::{Config, Disposition, Entry, Error, Fault, Guard};
+use crate::{Config, Dispatch, Disposition, Entry, Error, Fault, Guard};
 
 pub(crate) const REGISTER_NAMES: &[&str] = &[];
 
@@ -49,6 +49,19 @@ pub(crate) unsafe fn call_with(
 ) -> Result<(), Fault> {
     // SAFETY: as in `call`.
     unsafe { call(entry, argument) }
+}
+
+/// # Safety
+///
+/// As [`crate::call_fn`].
+pub(crate) unsafe fn dispatch(
+    _: &Guard,
+    entry: Dispatch,
+    argument: *mut c_void,
+    number: c_int,
+) -> Result<c_int, Fault> {
+    // SAFETY: as in `call`.
+    Ok(unsafe { entry(argument, number) })
 }
 
 pub(crate) fn barrier<R>(f: impl FnOnce() -> R) -> R {

@@ -22,7 +22,7 @@ use crate::{Access, Registers};
 
 global_asm!(
     ".pushsection .text.crash_guard_v0_1,\"ax\",%progbits",
-    // u32 call(entry: x0, argument: x1, terms: x2, fault: x3)
+    // End call(argument: x0, number: w1, entry: x2, settings: x3, fault: x4)
     ".globl crash_guard_v0_1_call",
     ".hidden crash_guard_v0_1_call",
     ".type crash_guard_v0_1_call,%function",
@@ -73,40 +73,35 @@ global_asm!(
     "ldr x19, [x19, :gottprel_lo12:crash_guard_v0_1_thread]",
     "mrs x9, tpidr_el0",
     "add x19, x19, x9",
-    "stp x2, x3, [sp, #{terms}]", // the fault's place is beside
+    "stp x3, x4, [sp, #{settings}]", // the fault's place is beside
     // Open landings lie above this one, and so does the end of the chain. Else the thread is
     // new, or landings were cut off.
-    "ldr x9, [x19, #{innermost}]",
+    "ldr x21, [x19, #{innermost}]",
     "add x10, sp, #{landing}",
-    "cmp x9, x10",
+    "cmp x21, x10",
     "b.lo 4f",
     "1:",
     "mov x11, sp",
-    "str x9, [sp, #{outer}]",
+    "str x21, [sp, #{outer}]",
     "ldr x9, [x19, #{key}]",
     "eor x9, x9, x11",
     "str x9, [sp, #{canary}]",
     "ldr x9, [x19, #{thread_errno}]",
     "ldr w9, [x9]",
-    "ldr w10, [x19, #{thread_depth}]",
-    "add w10, w10, #1",
+    "ldr w20, [x19, #{thread_depth}]",
+    "add w10, w20, #1",
     "stp w10, w9, [sp, #{depth}]", // errno is beside
     "str w10, [x19, #{thread_depth}]",
     "and w10, w10, #{recent_mask}",
     "add x9, x19, #{recently}",
     "str x11, [x9, x10, lsl #3]",
-    "mov x9, x0",
-    "mov x0, x1",
     "str x11, [x19, #{innermost}]", // the landing is open
-    "blr x9",
-    "mov w0, #0",
-    // The one way out: x19 is the thread.
+    "blr x2",
+    "mov x1, #0",
+    // The one way out: x19 is the thread, x21 the next landing out, w20 the depth there.
     "2:",
-    "ldr x9, [sp, #{outer}]",
-    "str x9, [x19, #{innermost}]", // the landing is closed
-    "ldr w9, [sp, #{depth}]",
-    "sub w9, w9, #1",
-    "str w9, [x19, #{thread_depth}]",
+    "str x21, [x19, #{innermost}]", // the landing is closed
+    "str w20, [x19, #{thread_depth}]",
     "ldp d14, d15, [sp, #208]",
     "ldp d12, d13, [sp, #192]",
     "ldp d10, d11, [sp, #176]",
@@ -129,13 +124,15 @@ global_asm!(
     // A chain that needs care: the callee preserves where the arguments are put.
     "4:",
     "mov x20, x0",
-    "mov x21, x1",
+    "mov x22, x1",
+    "mov x23, x2",
     "mov x0, x19",
     "mov x1, sp",
     "bl {prepared}",
-    "mov x9, x0",
+    "mov x21, x0",
     "mov x0, x20",
-    "mov x1, x21",
+    "mov x1, x22",
+    "mov x2, x23",
     "b 1b",
     // A fault: the kernel resumes the thread here with sp at the landing.
     ".globl crash_guard_v0_1_land_fault",
@@ -143,7 +140,7 @@ global_asm!(
     "crash_guard_v0_1_land_fault:",
     "hint #36", // bti j
     "add x29, sp, #64",
-    "mov w0, #{faulted}",
+    "mov w1, #{faulted}",
     "b 6f",
     // An exception: the personality has put the exception object into x0.
     ".globl crash_guard_v0_1_land_exception",
@@ -152,8 +149,8 @@ global_asm!(
     "hint #36", // bti j
     "ldr x9, [sp, #{fault}]",
     "str x0, [x9]",
-    "mov w0, #{threw}",
-    // What the caller had: floating-point control, errno.
+    "mov w1, #{threw}",
+    // What the caller had: floating-point control, errno, and what is needed on the way out.
     "6:",
     "ldr x9, [sp]",
     "msr fpcr, x9",
@@ -164,6 +161,9 @@ global_asm!(
     "ldr x9, [x19, #{thread_errno}]",
     "ldr w10, [sp, #{errno}]",
     "str w10, [x9]",
+    "ldr x21, [sp, #{outer}]",
+    "ldr w20, [sp, #{depth}]",
+    "sub w20, w20, #1",
     "b 2b",
     ".cfi_endproc",
     ".size crash_guard_v0_1_call, . - crash_guard_v0_1_call",
@@ -242,7 +242,7 @@ global_asm!(
     landing = const size_of::<Landing>(),
     outer = const landing::OUTER,
     canary = const landing::CANARY,
-    terms = const landing::TERMS,
+    settings = const landing::SETTINGS,
     fault = const landing::FAULT,
     depth = const landing::DEPTH,
     errno = const landing::ERRNO,

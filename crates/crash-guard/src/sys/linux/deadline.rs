@@ -19,8 +19,8 @@ use crate::{Fault, FaultKind};
 
 /// The timer of a guarded call, deleted when the call is over.
 pub(super) struct Timer {
-    terms: *mut Terms<'static>,
-    outer: *mut Terms<'static>,
+    terms: *mut Terms,
+    outer: *mut Terms,
 }
 
 impl Timer {
@@ -33,9 +33,8 @@ impl Timer {
     /// # Safety
     ///
     /// `terms` must outlive the timer, and belong to the calling thread.
-    pub(super) unsafe fn start(terms: *mut Terms<'_>, after: Duration) -> Result<Self, c_int> {
+    pub(super) unsafe fn start(terms: *mut Terms, after: Duration) -> Result<Self, c_int> {
         let thread = arch::thread();
-        let terms = terms.cast::<Terms<'static>>();
         // SAFETY: `thread` is the calling thread's block; the caller promises that `terms` live
         // as long as `timed` names them. A sigevent may be all zeros; the kernel reads it and
         // writes the timer's number.
@@ -87,7 +86,7 @@ impl Drop for Timer {
 /// # Safety
 ///
 /// `terms` must be those of an unfinished call of the calling thread, with a timer.
-pub(super) unsafe fn disarm(terms: *mut Terms<'_>) {
+pub(super) unsafe fn disarm(terms: *mut Terms) {
     // SAFETY: the caller promises that the terms live; `errno` is this thread's and kept.
     unsafe {
         (*terms).token = 0;
@@ -126,10 +125,10 @@ pub(super) unsafe fn target(
         let mut under_barrier = false;
         let mut landing = innermost;
         while !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
-            let terms = (*landing).terms;
-            if terms.is_null() {
+            let terms = (*landing).terms();
+            if (*landing).is_barrier() {
                 under_barrier = true;
-            } else if (*terms).token == token {
+            } else if !terms.is_null() && (*terms).token == token {
                 if !under_barrier {
                     return Some(landing);
                 }
@@ -158,14 +157,13 @@ pub(super) fn deliver_waiting() {
         if !(*thread).deadline_waits {
             return;
         }
-        let mut expired: Option<&Terms<'_>> = None;
+        let mut expired: Option<&Terms> = None;
         let mut landing = (*thread).innermost;
         let mut at_barrier = false;
         while !at_barrier && !Landing::is_none(landing) && Landing::is_sound(landing, &*thread) {
-            match (*landing).terms.as_ref() {
-                None => at_barrier = true,
+            match (*landing).terms().as_ref() {
                 Some(terms) if terms.token != 0 && terms.expired => expired = Some(terms),
-                Some(_) => {}
+                _ => at_barrier = (*landing).is_barrier(),
             }
             landing = (*landing).outer;
         }
@@ -204,7 +202,7 @@ pub(super) fn is_any_armed() -> bool {
     ARMED.load(Ordering::Relaxed) != 0
 }
 
-fn set(terms: &Terms<'_>, after: Duration) -> bool {
+fn set(terms: &Terms, after: Duration) -> bool {
     let after = after.max(Duration::from_nanos(1)); // zero would stop the timer
     let spec = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },

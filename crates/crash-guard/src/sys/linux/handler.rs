@@ -95,12 +95,11 @@ unsafe fn land(
     interrupted: Context,
     thread: *mut Thread,
 ) {
-    // SAFETY: `landing` is sound and its frame stands (see `decide`), so that its terms and the
+    // SAFETY: `landing` is sound and its frame stands (see `decide`), so that its guard and the
     // place for the fault still live, and the assembly's frame is where it is.
     unsafe {
         (*thread).in_handler = true;
-        let terms = &*(*landing).terms;
-        let guard = terms.guard;
+        let guard = (*landing).guard();
         let (pc, sp) = (interrupted.pc(), interrupted.sp());
         let access = interrupted.access(signal);
         let mut fault = Fault {
@@ -124,7 +123,7 @@ unsafe fn land(
 
         let mask = match guard.mask {
             Mask::Remembered => (*thread).mask,
-            Mask::Entry => terms.mask,
+            Mask::Entry => (*(*landing).terms()).mask,
             Mask::AtFault => interrupted.mask(),
         };
         interrupted.set_mask(mask & !disposition::fault_signals());

@@ -3,12 +3,13 @@
 
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, offset_of};
+use core::ptr::{null, null_mut};
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use super::thread::{self, RECENT, Thread};
 use super::thrown::Thrown;
 use super::{arch, deadline, exception};
-use crate::{Entry, Fault, Guard, Mask};
+use crate::{Dispatch, Entry, Fault, Guard, Mask};
 
 /// An open guard or barrier.
 ///
@@ -24,8 +25,9 @@ pub(super) struct Landing {
     /// Made from the address and the thread's key, so that a landing which the guest has
     /// overwritten, or which a forked child inherited, is not used.
     canary: usize,
-    /// What the call is to be like; null for a barrier.
-    pub(super) terms: *mut Terms<'static>,
+    /// The [`Guard`] that says what the call is to be like, which any number of calls share and
+    /// nothing writes to; or the call's own [`Terms`], marked as [`OWN`]; null for a barrier.
+    settings: *const c_void,
     /// Where the handler writes the fault. Of an exception there is a [`Thrown`] there, in which
     /// the assembly leaves its address.
     pub(super) fault: *mut Fault,
@@ -37,14 +39,14 @@ pub(super) struct Landing {
 /// Where the assembly finds a landing's fields.
 pub(super) const OUTER: usize = offset_of!(Landing, outer);
 pub(super) const CANARY: usize = offset_of!(Landing, canary);
-pub(super) const TERMS: usize = offset_of!(Landing, terms);
+pub(super) const SETTINGS: usize = offset_of!(Landing, settings);
 pub(super) const FAULT: usize = offset_of!(Landing, fault);
 pub(super) const DEPTH: usize = offset_of!(Landing, depth);
 pub(super) const ERRNO: usize = offset_of!(Landing, errno);
 /// With it the stack stays aligned on x86_64.
 const _: () = assert!(size_of::<Landing>() == 56);
 /// Stored in pairs on AArch64.
-const _: () = assert!(FAULT == TERMS + 8 && ERRNO == DEPTH + 4);
+const _: () = assert!(FAULT == SETTINGS + 8 && ERRNO == DEPTH + 4);
 
 impl Landing {
     /// # Safety
@@ -56,7 +58,26 @@ impl Landing {
     }
 
     pub(super) fn is_barrier(&self) -> bool {
-        self.terms.is_null()
+        self.settings.is_null()
+    }
+
+    /// What the call is to be like.
+    ///
+    /// # Safety
+    ///
+    /// This must be a sound landing whose frame stands, and no barrier.
+    pub(super) unsafe fn guard(&self) -> &Guard {
+        let terms = self.terms();
+        // SAFETY: the caller promises that the call has not ended, and what `settings` leads to
+        // outlives it.
+        unsafe { if terms.is_null() { &*self.settings.cast::<Guard>() } else { &(*terms).guard } }
+    }
+
+    /// What belongs to this call alone; null for a barrier, and for a call that needs nothing of
+    /// its own.
+    pub(super) fn terms(&self) -> *mut Terms {
+        let is_own = self.settings.addr() & OWN != 0;
+        if is_own { self.settings.wrapping_byte_sub(OWN).cast_mut().cast() } else { null_mut() }
     }
 
     /// Whether a link of the chain leads to no landing: the chain's end, or a thread that has
@@ -69,9 +90,9 @@ impl Landing {
     pub(super) const END: *mut Self = usize::MAX as *mut Self;
 }
 
-/// What a guarded call is to be like, and its timer.
-pub(super) struct Terms<'a> {
-    pub(super) guard: &'a Guard,
+/// What belongs to one call alone: its timer, or its mask.
+pub(super) struct Terms {
+    guard: Guard,
     /// The caller's signal mask, with [`Mask::Entry`].
     pub(super) mask: u64,
     /// Says which timer is this call's; 0 for none.
@@ -83,33 +104,47 @@ pub(super) struct Terms<'a> {
     pub(super) retries: u8,
 }
 
-impl<'a> Terms<'a> {
-    const fn new(guard: &'a Guard) -> Self {
-        Self { guard, mask: 0, token: 0, timer: 0, expired: false, retries: 100 }
-    }
+/// Added to a landing's `settings`, which are aligned.
+const OWN: usize = 1;
+const _: () = assert!(align_of::<Guard>() > OWN && align_of::<Terms>() > OWN);
+
+/// How a call through the assembly ended; two registers.
+#[repr(C)]
+struct End {
+    /// What was returned, if something was.
+    value: usize,
+    /// 0 for a plain return, or one of those below.
+    how: usize,
 }
 
-/// How a call through the assembly ended, besides 0 for a plain return.
-pub(super) const FAULTED: u32 = 1;
-pub(super) const THREW: u32 = 2;
+pub(super) const FAULTED: usize = 1;
+pub(super) const THREW: usize = 2;
 
 unsafe extern "C-unwind" {
-    /// Calls `entry(argument)` under a landing with these `Terms` and place for a `Fault`.
-    /// Returns once.
+    /// Calls `entry(argument, number)` under a landing with these `settings` and place for a
+    /// `Fault`. Returns once.
     fn crash_guard_v0_1_call(
-        entry: Entry,
         argument: *mut c_void,
-        terms: *mut c_void,
+        number: c_int,
+        entry: *const c_void,
+        settings: *const c_void,
         fault: *mut c_void,
-    ) -> u32;
+    ) -> End;
 }
 
-/// The assembly as code that is inlined into other crates can reach it.
-static CALL: unsafe extern "C-unwind" fn(Entry, *mut c_void, *mut c_void, *mut c_void) -> u32 =
-    crash_guard_v0_1_call;
+type Call = unsafe extern "C-unwind" fn(
+    *mut c_void,
+    c_int,
+    *const c_void,
+    *const c_void,
+    *mut c_void,
+) -> End;
 
-/// The terms of a call without settings. They are never written to.
-static USUAL: Terms<'static> = Terms::new(const { &Guard::new() });
+/// The assembly as code that is inlined into other crates can reach it.
+static CALL: Call = crash_guard_v0_1_call;
+
+/// The settings of a call without any.
+const USUAL: &Guard = &Guard::new();
 
 /// The guarded call with the usual settings.
 ///
@@ -118,15 +153,8 @@ static USUAL: Terms<'static> = Terms::new(const { &Guard::new() });
 /// As [`crate::call_fn`].
 #[inline]
 pub(crate) unsafe fn call(entry: Entry, argument: *mut c_void) -> Result<(), Fault> {
-    let mut fault = MaybeUninit::<Fault>::uninit();
-    let terms = (&raw const USUAL).cast_mut().cast();
-    // SAFETY: `fault` outlives the call, and is written in the way `landed` asks for.
-    unsafe {
-        match CALL(entry, argument, terms, fault.as_mut_ptr().cast()) {
-            0 => Ok(()),
-            end => Err(landed(&fault, end)),
-        }
-    }
+    // SAFETY: as the caller promises.
+    unsafe { call_with(USUAL, entry, argument) }
 }
 
 /// The guarded call with settings of its own.
@@ -140,25 +168,87 @@ pub(crate) unsafe fn call_with(
     entry: Entry,
     argument: *mut c_void,
 ) -> Result<(), Fault> {
+    // SAFETY: as the caller promises; what is passed beside the argument is in a register that
+    // `entry` does not read, and what the register of the result holds is not used.
+    unsafe { enter(guard, entry as *const c_void, argument, 0) }.map(drop)
+}
+
+/// The same for a function that is given a number, and returns one.
+///
+/// # Safety
+///
+/// As [`crate::call_fn`].
+#[inline]
+pub(crate) unsafe fn dispatch(
+    guard: &Guard,
+    entry: Dispatch,
+    argument: *mut c_void,
+    number: c_int,
+) -> Result<c_int, Fault> {
+    // SAFETY: as the caller promises. Above an `int` a register of a result may hold anything.
+    unsafe { enter(guard, entry as *const c_void, argument, number) }.map(|value| value as c_int)
+}
+
+/// Calls `entry` through the assembly, and gives what the register of a result holds then.
+///
+/// # Safety
+///
+/// `entry` must be a function of the C ABI that can be called with these two, or with the first
+/// alone, and with which the caller keeps the promise of [`crate::call_fn`].
+#[inline]
+unsafe fn enter(
+    guard: &Guard,
+    entry: *const c_void,
+    argument: *mut c_void,
+    number: c_int,
+) -> Result<usize, Fault> {
     let mut fault = MaybeUninit::<Fault>::uninit();
-    let mut terms = Terms::new(guard);
-    if guard.mask == Mask::Entry {
-        terms.mask = thread::current_mask();
-    }
+    let place = fault.as_mut_ptr();
+    // SAFETY: the guard and `fault` outlive the call, and the latter is written in the way `landed`
+    // asks for; the rest is promised by the caller.
+    let end = unsafe {
+        if guard.deadline.is_none() && guard.mask != Mask::Entry {
+            CALL(argument, number, entry, (&raw const *guard).cast(), place.cast())
+        } else {
+            enter_on_terms(argument, number, entry, guard, place)
+        }
+    };
+    // SAFETY: as above.
+    if end.how == 0 { Ok(end.value) } else { Err(unsafe { landed(&fault, end.how) }) }
+}
+
+/// A call with a timer, or with a mask of its own.
+///
+/// # Safety
+///
+/// As [`enter`]; `fault` must outlive the call.
+#[cold]
+#[inline(never)]
+unsafe fn enter_on_terms(
+    argument: *mut c_void,
+    number: c_int,
+    entry: *const c_void,
+    guard: &Guard,
+    fault: *mut Fault,
+) -> End {
+    let mask = if guard.mask == Mask::Entry { thread::current_mask() } else { 0 };
+    let guard = guard.clone();
+    let after = guard.deadline;
+    let mut terms = Terms { guard, mask, token: 0, timer: 0, expired: false, retries: 100 };
     let terms = &raw mut terms;
-    // SAFETY: as in `call`; `terms` outlives the call and the timer.
+    // SAFETY: `terms` outlives the call and the timer; the rest is promised by the caller.
     unsafe {
-        let _timer = match guard.deadline {
+        let _timer = match after {
             Some(after) => match deadline::Timer::start(terms, after) {
                 Ok(timer) => Some(timer),
-                Err(errno) => return Err(deadline::unarmed(errno)),
+                Err(errno) => {
+                    fault.write(deadline::unarmed(errno));
+                    return End { value: 0, how: FAULTED };
+                }
             },
             None => None,
         };
-        match CALL(entry, argument, terms.cast(), fault.as_mut_ptr().cast()) {
-            0 => Ok(()),
-            end => Err(landed(&fault, end)),
-        }
+        CALL(argument, number, entry, terms.wrapping_byte_add(OWN).cast(), fault.cast())
     }
 }
 
@@ -169,10 +259,10 @@ pub(crate) unsafe fn call_with(
 /// `end` and `fault` must be what a call through the assembly has left.
 #[cold]
 #[inline(never)]
-unsafe fn landed(fault: &MaybeUninit<Fault>, end: u32) -> Fault {
-    // SAFETY: FAULTED is returned only by way of the handler, which has written the fault; THREW
-    // only after the personality caught an exception: its search has written the place of a
-    // `Thrown`, except for the address that the assembly stored.
+unsafe fn landed(fault: &MaybeUninit<Fault>, end: usize) -> Fault {
+    // SAFETY: FAULTED is returned only by way of the handler, which has written the fault, or
+    // where it was written instead; THREW only after the personality caught an exception: its
+    // search has written the place of a `Thrown`, except for the address that the assembly stored.
     unsafe {
         if end == FAULTED {
             return fault.assume_init_read();
@@ -222,8 +312,8 @@ impl Open {
                 control: [0; 2],
                 outer,
                 canary: landing as usize ^ (*thread).key,
-                terms: core::ptr::null_mut(),
-                fault: core::ptr::null_mut(),
+                settings: null(),
+                fault: null_mut(),
                 depth,
                 errno: 0,
             });
@@ -269,7 +359,7 @@ pub(super) unsafe fn close(landing: *mut Landing) {
 unsafe fn discard(landing: *mut Landing) {
     // SAFETY: the caller promises that the terms can be read.
     unsafe {
-        let terms = (*landing).terms;
+        let terms = (*landing).terms();
         if !terms.is_null() && (*terms).token != 0 {
             deadline::disarm(terms);
         }

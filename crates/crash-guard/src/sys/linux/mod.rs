@@ -23,7 +23,7 @@ use core::ops::Range;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 pub(crate) use arch::REGISTER_NAMES;
-pub(crate) use landing::{barrier, call, call_with};
+pub(crate) use landing::{barrier, call, call_with, dispatch};
 #[cfg(feature = "symbolize")]
 pub(crate) use modules::{exported_symbol, modules};
 pub(crate) use probe::{copy_in, copy_out, load};

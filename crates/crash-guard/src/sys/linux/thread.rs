@@ -39,7 +39,7 @@ pub(super) struct Thread {
     /// Set while the handler writes a fault, so that a fault in the handler is not ours.
     pub(super) in_handler: bool,
     /// The terms of the innermost call whose timer runs; the call itself may not have begun.
-    pub(super) timed: *mut Terms<'static>,
+    pub(super) timed: *mut Terms,
     /// Set when a deadline passed under a barrier and waits for its end.
     pub(super) deadline_waits: bool,
     alternate: *mut c_void,

@@ -21,7 +21,7 @@ use crate::{Access, Registers};
 
 global_asm!(
     ".pushsection .text.crash_guard_v0_1,\"ax\",@progbits",
-    // u32 call(entry: rdi, argument: rsi, terms: rdx, fault: rcx)
+    // End call(argument: rdi, number: esi, entry: rdx, settings: rcx, fault: r8)
     ".globl crash_guard_v0_1_call",
     ".hidden crash_guard_v0_1_call",
     ".type crash_guard_v0_1_call,@function",
@@ -53,40 +53,35 @@ global_asm!(
     "mov [rsp + 8], rax",
     "mov rbx, qword ptr [rip + crash_guard_v0_1_thread@GOTTPOFF]",
     "add rbx, qword ptr fs:[0]",
-    "mov [rsp + {terms}], rdx",
-    "mov [rsp + {fault}], rcx",
+    "mov [rsp + {settings}], rcx",
+    "mov [rsp + {fault}], r8",
     // Open landings lie above this one, and so does the end of the chain. Else the thread is
     // new, or landings were cut off.
-    "mov rax, [rbx + {innermost}]",
-    "lea rcx, [rsp + {landing}]",
-    "cmp rax, rcx",
+    "mov r13, [rbx + {innermost}]",
+    "lea rax, [rsp + {landing}]",
+    "cmp r13, rax",
     "jb 5f",
     "1:",
-    "mov [rsp + {outer}], rax",
+    "mov [rsp + {outer}], r13",
     "mov rax, [rbx + {key}]",
     "xor rax, rsp",
     "mov [rsp + {canary}], rax",
     "mov rax, [rbx + {thread_errno}]",
     "mov eax, [rax]",
     "mov [rsp + {errno}], eax",
-    "mov eax, [rbx + {thread_depth}]",
-    "inc eax",
+    "mov r12d, [rbx + {thread_depth}]",
+    "lea eax, [r12 + 1]",
     "mov [rsp + {depth}], eax",
     "mov [rbx + {thread_depth}], eax",
     "and eax, {recent_mask}",
     "mov [rbx + 8*rax + {recently}], rsp",
-    "mov rax, rdi",
-    "mov rdi, rsi",
     "mov [rbx + {innermost}], rsp", // the landing is open
-    "call rax",
-    "xor eax, eax",
-    // The one way out: rbx is the thread.
+    "call rdx",
+    "xor edx, edx",
+    // The one way out: rbx is the thread, r13 the next landing out, r12d the depth there.
     "2:",
-    "mov rcx, [rsp + {outer}]",
-    "mov [rbx + {innermost}], rcx", // the landing is closed
-    "mov ecx, [rsp + {depth}]",
-    "dec ecx",
-    "mov [rbx + {thread_depth}], ecx",
+    "mov [rbx + {innermost}], r13", // the landing is closed
+    "mov [rbx + {thread_depth}], r12d",
     "add rsp, {landing}",
     "pop r15",
     "pop r14",
@@ -101,12 +96,15 @@ global_asm!(
     // A chain that needs care: the callee preserves where the arguments are put.
     "5:",
     "mov r12, rdi",
-    "mov r13, rsi",
+    "mov r14, rsi",
+    "mov r15, rdx",
     "mov rdi, rbx",
     "mov rsi, rsp",
     "call {prepared}",
+    "mov r13, rax",
     "mov rdi, r12",
-    "mov rsi, r13",
+    "mov rsi, r14",
+    "mov rdx, r15",
     "jmp 1b",
     // A fault: the kernel resumes the thread here with rsp at the landing.
     ".globl crash_guard_v0_1_land_fault",
@@ -131,7 +129,7 @@ global_asm!(
     "sub rcx, rax",
     "jnz 3b",
     "4:",
-    "mov eax, {faulted}",
+    "mov edx, {faulted}",
     "jmp 6f",
     // An exception: the personality has put the exception object into rax; the unwinder has
     // restored the callee-saved registers and popped the shadow stack.
@@ -141,8 +139,8 @@ global_asm!(
     "endbr64",
     "mov rcx, [rsp + {fault}]",
     "mov [rcx], rax",
-    "mov eax, {threw}",
-    // What the caller had: floating-point control, errno.
+    "mov edx, {threw}",
+    // What the caller had: floating-point control, errno, and what is needed on the way out.
     "6:",
     "fninit",
     "ldmxcsr [rsp]",
@@ -150,8 +148,11 @@ global_asm!(
     "mov rbx, qword ptr [rip + crash_guard_v0_1_thread@GOTTPOFF]",
     "add rbx, qword ptr fs:[0]",
     "mov rcx, [rbx + {thread_errno}]",
-    "mov edx, [rsp + {errno}]",
-    "mov [rcx], edx",
+    "mov eax, [rsp + {errno}]",
+    "mov [rcx], eax",
+    "mov r13, [rsp + {outer}]",
+    "mov r12d, [rsp + {depth}]",
+    "dec r12d",
     "jmp 2b",
     ".cfi_endproc",
     ".size crash_guard_v0_1_call, . - crash_guard_v0_1_call",
@@ -244,7 +245,7 @@ global_asm!(
     landing = const size_of::<Landing>(),
     outer = const landing::OUTER,
     canary = const landing::CANARY,
-    terms = const landing::TERMS,
+    settings = const landing::SETTINGS,
     fault = const landing::FAULT,
     depth = const landing::DEPTH,
     errno = const landing::ERRNO,

@@ -1,9 +1,9 @@
 //! Every kind of fault, and what it says.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-use crash_guard::{Access, Config, FaultKind, Guard, Held, call, call_fn, probe};
+use crash_guard::{Access, Config, FaultKind, Guard, Held, Mask, call, call_fn, probe};
 
 use super::case::cases;
 use super::guest::{Guest, is_emulated};
@@ -31,6 +31,8 @@ cases! {
     WithGuest heap_checks_come_back_and_the_heap_goes_on;
     Plain a_raised_signal_comes_back;
     Plain call_fn_hands_its_argument_on;
+    Plain dispatch_hands_on_argument_number_and_result_whatever_the_guard;
+    Plain a_fault_in_what_is_dispatched_comes_back_whatever_the_guard;
     Plain a_closures_value_comes_back;
     Plain guards_nest;
     Plain guards_nest_a_thousand_deep;
@@ -245,6 +247,48 @@ fn call_fn_hands_its_argument_on() {
     let mut number = 2u32;
     unsafe { call_fn(add, (&raw mut number).cast()) }.unwrap();
     assert_eq!(number, 7);
+}
+
+fn guards() -> [Guard; 5] {
+    let far = std::time::Duration::from_secs(3600);
+    [
+        Guard::new(),
+        Guard::new().mask(Mask::Entry),
+        Guard::new().mask(Mask::AtFault),
+        Guard::new().deadline(far),
+        Guard::new().deadline(far).mask(Mask::Entry),
+    ]
+}
+
+fn dispatch_hands_on_argument_number_and_result_whatever_the_guard() {
+    unsafe extern "C-unwind" fn add(argument: *mut c_void, number: c_int) -> c_int {
+        let total = argument.cast::<c_int>();
+        unsafe { *total = (*total).wrapping_add(number) };
+        unsafe { *total }
+    }
+    for guard in guards() {
+        let mut total: c_int = 0;
+        for number in [1, -3, c_int::MAX, c_int::MIN, -1] {
+            let before = total;
+            let argument = (&raw mut total).cast();
+            let returned = unsafe { guard.dispatch(add, argument, number) }.unwrap();
+            assert_eq!((returned, total), (before.wrapping_add(number), returned));
+        }
+    }
+}
+
+fn a_fault_in_what_is_dispatched_comes_back_whatever_the_guard() {
+    unsafe extern "C-unwind" fn fault(argument: *mut c_void, number: c_int) -> c_int {
+        unsafe { read(argument as usize + number as usize) };
+        0
+    }
+    for guard in guards() {
+        for number in 0..3 {
+            let returned = unsafe { guard.dispatch(fault, 8 as *mut c_void, number) };
+            let fault = returned.unwrap_err();
+            assert_eq!((fault.address, fault.depth), (Some(8 + number as usize), 1));
+        }
+    }
 }
 
 fn a_closures_value_comes_back() {

@@ -22,6 +22,7 @@ cases! {
     WithGuest alignment_checking_does_not_leak;
     WithGuest errno_is_restored;
     Plain registers_that_a_function_preserves_are_preserved;
+    Plain whatever_registers_hold_at_a_fault_the_guards_around_it_stand;
     WithGuest guards_that_a_jump_cut_off_are_forgotten;
     WithGuest an_outer_guard_survives_a_jump_over_an_inner_one;
     WithGuest faults_in_coroutines_come_back;
@@ -161,6 +162,60 @@ fn errno_is_restored(guest: &Guest) {
     let errno = unsafe { *libc::__errno_location() };
     assert!(result.is_err());
     assert_eq!(errno, 77);
+}
+
+/// Leaves nothing of the caller's in a register but where the stack is, and faults.
+#[cfg(target_arch = "x86_64")]
+unsafe fn spoil() {
+    unsafe {
+        std::arch::asm!(
+            "mov rax, 0x77",
+            "mov rbx, rax",
+            "mov rbp, rax",
+            "mov r12, rax",
+            "mov r13, rax",
+            "mov r14, rax",
+            "mov r15, rax",
+            "mov rdx, rax",
+            "ud2",
+            options(noreturn),
+        );
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn spoil() {
+    unsafe {
+        std::arch::asm!(
+            "mov x0, #0x77",
+            "mov x1, x0",
+            "mov x19, x0",
+            "mov x20, x0",
+            "mov x21, x0",
+            "mov x22, x0",
+            "mov x23, x0",
+            "mov x29, x0",
+            "udf #0",
+            options(noreturn),
+        );
+    }
+}
+
+fn whatever_registers_hold_at_a_fault_the_guards_around_it_stand() {
+    for _ in 0..3 {
+        let outer = unsafe {
+            call(|| {
+                for _ in 0..3 {
+                    assert_eq!(call(|| spoil()).unwrap_err().depth, 2);
+                    let third = call(|| call(|| spoil()).unwrap_err()).unwrap();
+                    assert_eq!(third.depth, 3);
+                }
+                spoil();
+            })
+        };
+        assert_eq!(outer.unwrap_err().depth, 1);
+        assert_eq!(unsafe { call(|| 7) }.unwrap(), 7);
+    }
 }
 
 fn registers_that_a_function_preserves_are_preserved() {

@@ -36,24 +36,25 @@ pub(crate) fn open(caller: &Caller, path: &Path) -> Opening {
         path: *const c_char,
         handle: *mut c_void,
     }
-    unsafe extern "C-unwind" fn run(call: *mut c_void) {
+    unsafe extern "C-unwind" fn run(call: *mut c_void, _: c_int) -> c_int {
         // SAFETY: `call` is the `Call` below, alive for as long as the guarded call.
         unsafe {
             let call = call.cast::<Call>();
             (*call).handle = libc::dlopen((*call).path, libc::RTLD_NOW | libc::RTLD_LOCAL);
         }
+        0
     }
     let Ok(name) = CString::new(path.as_os_str().as_bytes()) else {
         return Opening::Refused("the path has a zero byte".to_owned());
     };
     let mut call = Call { path: name.as_ptr(), handle: ptr::null_mut() };
     // SAFETY: `run` has no destructors, and `call` outlives it.
-    match unsafe { caller.run(run, (&raw mut call).cast()) } {
+    match unsafe { caller.run(run, (&raw mut call).cast(), 0) } {
         Err(fault) => {
             release_lock(&fault);
             Opening::Faulted(Box::new(fault))
         }
-        Ok(()) => match NonNull::new(call.handle) {
+        Ok(_) => match NonNull::new(call.handle) {
             Some(handle) => Opening::Opened(Handle(handle)),
             None => Opening::Refused(last_error()),
         },
@@ -62,16 +63,16 @@ pub(crate) fn open(caller: &Caller, path: &Path) -> Opening {
 
 /// Closes a library under the guard; whether it is gone then is another question.
 pub(crate) fn close(caller: &Caller, handle: Handle) -> Result<(), Fault> {
-    unsafe extern "C-unwind" fn run(handle: *mut c_void) {
+    unsafe extern "C-unwind" fn run(handle: *mut c_void, _: c_int) -> c_int {
         // SAFETY: the handle came from `dlopen` and is closed once: `Handle` is consumed.
-        unsafe { libc::dlclose(handle) };
+        unsafe { libc::dlclose(handle) }
     }
     // SAFETY: `run` has no destructors.
-    let result = unsafe { caller.run(run, handle.0.as_ptr()) };
+    let result = unsafe { caller.run(run, handle.0.as_ptr(), 0) };
     if let Err(fault) = &result {
         release_lock(fault);
     }
-    result
+    result.map(drop)
 }
 
 /// Releases the loader's lock after a fault inside `dlopen` or `dlclose`: nobody else ever would,
@@ -183,7 +184,7 @@ pub(crate) fn is_loaded(address: usize, path: &Path) -> bool {
 pub(crate) fn call_initializer(caller: &Caller, address: usize) -> Result<(), Fault> {
     type Initializer =
         unsafe extern "C-unwind" fn(c_int, *const *const c_char, *const *const c_char);
-    unsafe extern "C-unwind" fn run(address: *mut c_void) {
+    unsafe extern "C-unwind" fn run(address: *mut c_void, _: c_int) -> c_int {
         // SAFETY: the address stands in the image's own list of constructors, relocated by the
         // loader.
         unsafe {
@@ -194,29 +195,31 @@ pub(crate) fn call_initializer(caller: &Caller, address: usize) -> Result<(), Fa
             };
             initializer(count, arguments, environ);
         }
+        0
     }
     Arguments::prepare();
     // SAFETY: `run` has no destructors.
-    unsafe { caller.run(run, address as *mut c_void) }
+    unsafe { caller.run(run, address as *mut c_void, 0) }.map(drop)
 }
 
 /// Runs a function of the image's list of destructors.
 pub(crate) fn call_finalizer(caller: &Caller, address: usize) -> Result<(), Fault> {
-    unsafe extern "C-unwind" fn run(address: *mut c_void) {
+    unsafe extern "C-unwind" fn run(address: *mut c_void, _: c_int) -> c_int {
         // SAFETY: as for constructors; destructors take nothing.
         unsafe {
             let finalizer =
                 std::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn()>(address);
             finalizer();
         }
+        0
     }
     // SAFETY: `run` has no destructors.
-    unsafe { caller.run(run, address as *mut c_void) }
+    unsafe { caller.run(run, address as *mut c_void, 0) }.map(drop)
 }
 
 /// Runs the destructor of one object.
 pub(crate) fn call_destructor(caller: &Caller, exit: &super::Exit) -> Result<(), Fault> {
-    unsafe extern "C-unwind" fn run(exit: *mut c_void) {
+    unsafe extern "C-unwind" fn run(exit: *mut c_void, _: c_int) -> c_int {
         // SAFETY: `exit` is the `Exit` of the caller; its function was given with this object to be
         // called with it.
         unsafe {
@@ -226,9 +229,10 @@ pub(crate) fn call_destructor(caller: &Caller, exit: &super::Exit) -> Result<(),
             );
             destructor(exit.object as *mut c_void);
         }
+        0
     }
     // SAFETY: `run` has no destructors, and `exit` outlives it.
-    unsafe { caller.run(run, ptr::from_ref(exit).cast_mut().cast()) }
+    unsafe { caller.run(run, ptr::from_ref(exit).cast_mut().cast(), 0) }.map(drop)
 }
 
 unsafe extern "C" {
