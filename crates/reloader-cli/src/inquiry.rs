@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use build_info::around::Surroundings;
-use build_info::{BuildInfo, Found, PathMap, Questions, Resolve, System};
+use build_info::{BuildInfo, Disk, Found, PathMap, Questions, Resolve, System};
 use clap::Args;
 
 use self::kept::{Witness, witness};
@@ -35,6 +35,11 @@ pub struct Inquiry {
     /// image, this directory and the compiler's]
     #[arg(long, value_name = "DIR")]
     build_dir: Option<PathBuf>,
+
+    /// What the build printed, as `make V=1`, `make -Bn` and `ninja -v` do; it was run in the
+    /// --build-dir, or else where this file is; several times if need be
+    #[arg(long, value_name = "FILE")]
+    build_log: Vec<PathBuf>,
 
     /// Run the compilers that the image names to ask them for headers that nobody has recorded
     #[arg(long)]
@@ -98,6 +103,24 @@ impl Inquiry {
         Ok(found)
     }
 
+    /// What the build printed, as far as that was kept.
+    fn printed(&self, witnesses: &mut Vec<Witness>) -> anyhow::Result<Vec<Surroundings>> {
+        let taken = |path: &PathBuf| {
+            let path = absolute(path)?;
+            let above = Path::new(&path).parent().unwrap_or(Path::new("/"));
+            let directory = absolute(self.build_dir.as_deref().unwrap_or(above))?;
+            witnesses.push(witness(&path));
+            let bytes = System.read(&path, MOST_LOG).with_context(|| path.clone())?;
+            let mut around = Surroundings::default();
+            around.add_build_log(&directory, &String::from_utf8_lossy(&bytes), &System);
+            if around.steps.is_empty() && around.links.is_empty() {
+                bail!("{path}: no command of a compiler in it; make shows them with V=1 or -Bn");
+            }
+            Ok(around)
+        };
+        self.build_log.iter().map(taken).collect()
+    }
+
     /// Where the paths lead that are recorded in a file.
     fn resolve(&self, read: &Path) -> anyhow::Result<Resolve> {
         let mut resolve = self.map.iter().cloned().fold(Resolve::new(), Resolve::map);
@@ -135,3 +158,5 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
 
 /// From how many of the compilers' directories a build is looked for.
 const DIRECTORIES: usize = 8;
+/// More than any build prints.
+const MOST_LOG: usize = 1 << 30;

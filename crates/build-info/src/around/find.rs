@@ -3,7 +3,7 @@
 use super::Surroundings;
 use super::depfile::Depfile;
 use crate::path::{Root, Spelled};
-use crate::{Disk, EntryKind, Provenance, Stamp, Style};
+use crate::{Disk, Entry, EntryKind, Provenance, Stamp, Style};
 
 impl Surroundings {
     /// Reads what is in a build directory: `compile_commands.json`, `build.ninja` with its log of
@@ -19,9 +19,11 @@ impl Surroundings {
     }
 
     /// The nearest directory, from one upwards, with a `compile_commands.json` or a `build.ninja`
-    /// in it or in its `build`, `out`, `builddir` or `target`; or that CMake or make was run in.
+    /// in it or in its `build`, `out`, `builddir` or `target`, or that CMake or cargo was run in; or
+    /// the first itself, if dependency files are in it or in a directory of it.
     pub fn directory_above(start: &str, disk: &dyn Disk) -> Option<String> {
         let mut directory = Spelled::parse(start, disk.style()).collapsed();
+        let first = directory.to_string();
         loop {
             let path = directory.to_string();
             for inner in ["", "build", "out", "builddir", "target"] {
@@ -31,6 +33,9 @@ impl Surroundings {
                 if NAMES.into_iter().any(has) {
                     return Some(candidate);
                 }
+            }
+            if path == first && has_depfiles(&path, disk) {
+                return Some(path);
             }
             directory.names.pop()?;
         }
@@ -124,6 +129,18 @@ impl Surroundings {
     }
 }
 
+/// Whether dependency files are in a directory, or in one of its own.
+fn has_depfiles(directory: &str, disk: &dyn Disk) -> bool {
+    let entries = |directory: &str| disk.entries(directory).unwrap_or_default();
+    let is_depfile = |entry: &Entry| entry.kind == EntryKind::File && entry.name.ends_with(".d");
+    let own = entries(directory);
+    let inner = own.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    own.iter().any(is_depfile)
+        || inner
+            .take(MOST_INNER)
+            .any(|inner| entries(&below(directory, &inner.name, disk)).iter().any(is_depfile))
+}
+
 /// Where the relative paths of a dependency file start, if it lies beside what it is about:
 /// `/b/obj/a.d` and `/b/obj/a.o.d` are about `obj/a.o` of `/b`.
 fn start_of(depfile: &str, target: &str, style: Style) -> Option<String> {
@@ -158,6 +175,8 @@ const MANIFEST: &str = "build.ninja";
 const LINK: &str = "link.txt";
 const NAMES: [&str; 4] = [COMMANDS, MANIFEST, "CMakeCache.txt", ".cargo-lock"];
 
+/// Of how many directories of one it is asked whether dependency files are in them.
+const MOST_INNER: usize = 64;
 const MOST_NAMES: usize = 100_000;
 const DEEPEST: usize = 12;
 const MOST_COMMANDS: usize = 1 << 30;

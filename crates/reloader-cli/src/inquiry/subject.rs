@@ -1,13 +1,15 @@
 //! The file that knows how an image was built, and what it says.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use build_info::around::{Surroundings, ask_compilers};
-use build_info::{BuildInfo, Format, Kind, Nearby, Questions, ReadAt, Resolve, System};
+use build_info::{BuildInfo, Format, Kind, Nearby, Provenance, Questions, ReadAt, Resolve, System};
 
-use super::kept::{Kept, Narrow, Watched, Witness};
+use super::kept::{Kept, Narrow, Watched, Witness, witness};
 use super::{Inquiry, absolute};
 use crate::format::{self, Foreign, Incomplete, with_cure};
 use crate::pdb_of::pdb_of;
@@ -85,7 +87,7 @@ impl<'a> Subject<'a> {
     /// Finds out what is asked; an error says why it cannot be.
     pub fn answer(self, mut questions: Questions, narrow: &Narrow) -> anyhow::Result<Answer> {
         // There the names of the sources come with the commands, at next to no cost.
-        questions.commands |= self.format == Format::Pdb;
+        questions.commands |= self.format == Format::Pdb || self.inquiry.run;
         let kept = if self.inquiry.no_cache { None } else { self.kept()? };
         let info = match kept.as_ref().and_then(|kept| kept.load(&questions, narrow)) {
             Some(mut info) => {
@@ -115,6 +117,10 @@ impl<'a> Subject<'a> {
             .with_context(|| self.path.display().to_string())?;
         let mut witnesses = watched.into_witnesses();
         if questions.files {
+            for mut around in inquiry.printed(&mut witnesses)? {
+                around.image = Some(absolute(&inquiry.image)?);
+                info.fill(&around, resolve);
+            }
             for directory in inquiry.build_directories(&info, resolve, &mut witnesses)? {
                 progress.stage(format!("looking around in {directory}"));
                 let mut around = Surroundings::find(&directory, &System);
@@ -124,12 +130,15 @@ impl<'a> Subject<'a> {
             }
             if inquiry.run {
                 progress.stage("asking the compilers".to_owned());
-                ask_compilers(&mut info, resolve);
+                ask_compilers(&mut info, resolve, PATIENCE);
             }
             info.remarks.extend(in_part(&info));
         }
         progress.stage("looking for the files".to_owned());
         info.resolve(resolve);
+        if inquiry.run {
+            witnesses.extend(asked_of(&info));
+        }
         Ok((info, witnesses))
     }
 
@@ -141,10 +150,11 @@ impl<'a> Subject<'a> {
     fn kept(&self) -> anyhow::Result<Option<Kept>> {
         // What is wrong with a file is said when it is read.
         let Ok(Some(identity)) = build_info::identity(&self.file) else { return Ok(None) };
-        // A build's identity stays the same when it is stripped, or lies elsewhere.
-        let length = self.file.metadata().map(|it| it.len()).unwrap_or_default();
+        // A build's identity stays the same when it is stripped, or lies elsewhere; and whoever
+        // links can give any.
+        let (_, stamp) = witness(&self.path.to_string_lossy());
         let here = absolute(Path::new("."))?;
-        let circumstances = format!("{:?}", (self.inquiry, &self.path, here, length));
+        let circumstances = format!("{:?}", (self.inquiry, &self.path, here, stamp));
         Ok(Kept::of(self.inquiry.cache_dir.as_deref(), &identity, &circumstances))
     }
 }
@@ -153,6 +163,15 @@ impl Incomplete for build_info::Error {
     fn is_incomplete(&self) -> bool {
         self.is_incomplete()
     }
+}
+
+/// The files that compilers have named: what they include may change, and nothing else would tell.
+fn asked_of(info: &BuildInfo) -> Vec<Witness> {
+    let uses = info.units.iter().flat_map(|unit| &unit.files);
+    let named = uses.filter(|used| used.provenance == Provenance::Compiler);
+    let numbers: BTreeSet<u32> = named.map(|used| used.file.0).collect();
+    let files = numbers.into_iter().filter_map(|number| info.files.get(number as usize));
+    files.map(|file| witness(&file.path)).collect()
 }
 
 /// That the files of some units are known in part only.
@@ -183,3 +202,6 @@ fn start(file: &File) -> std::io::Result<Vec<u8>> {
     start.truncate(read);
     Ok(start)
 }
+
+/// How long a compiler may take to name the files that it reads.
+const PATIENCE: Duration = Duration::from_secs(60);

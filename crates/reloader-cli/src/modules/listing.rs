@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rendezvous::{Module, Namespace, Role, State};
 use serde::Serialize;
 
+use crate::destination::hexadecimal;
 use crate::legible::legible;
 use crate::palette::Palette;
 use crate::report::Report;
@@ -33,14 +34,12 @@ pub struct Space<'a> {
 
 impl<'a> Listed<'a> {
     pub fn of(module: &'a Module) -> Self {
-        let hexadecimal =
-            |id: &Vec<u8>| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Self {
             namespace: module.namespace,
             path: module.path_lossy(),
             bias: format!("{:#x}", module.bias),
             dynamic: format!("{:#x}", module.dynamic),
-            build_id: module.build_id.as_ref().map(hexadecimal),
+            build_id: module.build_id.as_deref().map(hexadecimal),
             role: match module.role {
                 Role::Program => "program",
                 Role::Loader => "loader",

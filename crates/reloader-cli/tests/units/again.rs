@@ -68,6 +68,24 @@ fn what_was_kept_and_is_damaged_is_as_good_as_none() {
 }
 
 #[test]
+fn an_image_that_is_linked_anew_under_the_same_identity_is_read_anew() {
+    let desk = Desk::new();
+    let ask = |header: &str| {
+        let end = desk.run(["affected", "image", header, "--cache-dir", "kept"]);
+        assert_eq!(end.code, Some(0), "{}", end.error);
+        end.output
+    };
+    for (header, other) in [("a1.h", "a2.h"), ("a2.h", "a1.h")] {
+        desk.write(header, "#define MACRO 1\n");
+        let source = format!("#include \"{header}\"\nint main(void) {{ return MACRO; }}\n");
+        let flags = ["-g3", "-Wl,--build-id=0xdeadbeef"];
+        let Some(image) = desk.compile(&source, &flags, "image") else { return };
+        assert_eq!(ask(header), "image.c\n");
+        assert_eq!(ask(other), "", "{}", image.display());
+    }
+}
+
+#[test]
 fn a_build_that_changes_what_it_says_is_noticed() {
     let Some(project) = Project::build(System::Ninja, &GCC) else { return };
     let desk = Desk::new();
@@ -109,5 +127,8 @@ fn blank_debug_information(image: &Path) {
     for (offset, size) in ranges {
         bytes[offset as usize..(offset + size) as usize].fill(0);
     }
+    let modified = fs::metadata(image).unwrap().modified().unwrap();
     fs::write(image, bytes).unwrap();
+    // As if nothing had been written.
+    fs::File::options().write(true).open(image).unwrap().set_modified(modified).unwrap();
 }

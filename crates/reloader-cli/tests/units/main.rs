@@ -3,6 +3,8 @@
 
 /// What is kept for the next question.
 mod again;
+/// What is only known if the program is told where to look, or may ask.
+mod asked;
 /// A page in a headless browser.
 mod browser;
 #[path = "../sections/desk.rs"]
@@ -15,5 +17,7 @@ mod pairs;
 mod questions;
 /// `reloader build-report`.
 mod report;
+#[path = "../program/terminal.rs"]
+mod terminal;
 /// What the subcommands say of a project whose truth is known.
 mod truth;
