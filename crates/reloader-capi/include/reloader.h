@@ -204,7 +204,7 @@ RELOADER_API reloader_status reloader_open(const char *path, const reloader_opti
 
 /* Tells the running version CR_CLOSE, unloads everything and frees the plugin. Null is fine. RELOADER_BUSY from inside
  * the guest or the hook; the plugin lives on then, and after every other status it is freed. RELOADER_IO if not all
- * of it could be ended in order, as after somebody else has closed its file descriptors. */
+ * of it could be ended in order. */
 RELOADER_API reloader_status reloader_close(reloader *plugin);
 
 /* From now on copies are made below `directory`, which exists, and nowhere else. After a failure they are made where

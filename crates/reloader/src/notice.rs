@@ -24,6 +24,8 @@ pub(crate) struct Notice {
     news: Arc<AtomicBool>,
     path: PathBuf,
     watcher: Option<RecommendedWatcher>,
+    /// What the watcher waits with.
+    descriptors: Option<sys::Descriptors>,
     /// The one that has the watcher's thread; a forked child has not.
     process: u32,
     /// The directories that are watched.
@@ -55,8 +57,16 @@ impl Notice {
     pub(crate) fn new(path: &Path, watch: Watch) -> Self {
         let news = Arc::new(AtomicBool::new(true));
         let entries = Arc::new(RwLock::new(BTreeSet::new()));
-        let watcher = || watcher(Arc::clone(&news), Arc::clone(&entries)).ok();
-        let watcher = (watch == Watch::Notify).then(watcher).flatten();
+        let (mut watcher, descriptors) = match watch {
+            Watch::Notify => sys::Descriptors::opened_by(|| {
+                sys::undisturbed(|| watcher(Arc::clone(&news), Arc::clone(&entries)).ok())
+            }),
+            Watch::Poll(_) | Watch::Manual => (None, None),
+        };
+        if descriptors.is_none() {
+            // It could not be told whether they are still the watcher's.
+            watcher = None;
+        }
         let resting = match watch {
             Watch::Poll(every) => Some(every),
             Watch::Notify if watcher.is_none() => Some(FALLBACK),
@@ -66,6 +76,7 @@ impl Notice {
             news,
             path: path.to_owned(),
             watcher,
+            descriptors,
             process: sys::process(),
             watched: BTreeSet::new(),
             entries,
@@ -92,7 +103,7 @@ impl Notice {
     /// look was asked for or is only due by time.
     pub(crate) fn looking(&mut self) -> bool {
         let told = self.news.swap(false, Ordering::AcqRel);
-        self.leave_to_parent();
+        self.leave_lost_watcher();
         if self.watcher.is_some() {
             let all = self.rearm();
             self.resting = (!all).then_some(FALLBACK);
@@ -107,16 +118,17 @@ impl Notice {
         self.restart_timer();
     }
 
-    /// In a forked child nobody answers for the watcher any more: it is the parent's.
-    fn leave_to_parent(&mut self) {
-        if self.process == sys::process() {
-            return;
-        }
-        self.process = sys::process();
-        if let Some(watcher) = self.watcher.take() {
-            std::mem::forget(watcher);
+    /// In a forked child nobody answers for the watcher any more: it is the parent's. Nor does
+    /// anybody once the host has closed its descriptors, whose numbers may be those of files of the
+    /// host's by now: nothing may be written to them, and they may not be closed.
+    fn leave_lost_watcher(&mut self) {
+        let forked = self.process != sys::process();
+        let closed = || self.descriptors.as_ref().is_none_or(|it| !it.are_there());
+        if self.watcher.is_some() && (forked || closed()) {
+            std::mem::forget(self.watcher.take());
             self.resting = Some(FALLBACK);
         }
+        self.process = sys::process();
     }
 
     fn restart_timer(&mut self) {
@@ -149,7 +161,7 @@ impl Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        self.leave_to_parent();
+        self.leave_lost_watcher();
     }
 }
 

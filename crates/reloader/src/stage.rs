@@ -28,7 +28,7 @@ pub(crate) struct Stage {
 struct Home {
     directory: PathBuf,
     /// Locked for as long as it is open.
-    _lock: File,
+    lock: sys::Kept,
 }
 
 /// A copy of a build; the file goes with it.
@@ -123,10 +123,13 @@ impl Stage {
     }
 
     /// The directory, made again if somebody has cleared it away, as systems do with what is old
-    /// and temporary.
+    /// and temporary, or if the host has closed the lock with whatever it found open.
     fn directory(&self) -> io::Result<PathBuf> {
         let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        if !home.directory.is_dir() {
+        if !home.lock.is_there() {
+            home.lock_again();
+        }
+        if !home.lock.is_there() || !home.directory.is_dir() {
             *home = Home::make(&self.root)?;
         }
         Ok(home.directory.clone())
@@ -213,7 +216,16 @@ impl Home {
         fs::rename(unfinished.path(), &directory)?;
         // Nothing is there any more under the old name.
         let _moved = unfinished.keep();
-        Ok(Self { directory, _lock: lock })
+        Ok(Self { directory, lock: sys::Kept::new(lock) })
+    }
+
+    /// Takes the lock again, if nobody has it and the directory is still there.
+    fn lock_again(&mut self) {
+        if let Ok(lock) = File::open(self.directory.join(LOCK))
+            && sys::try_lock(&lock).unwrap_or(false)
+        {
+            self.lock = sys::Kept::new(lock);
+        }
     }
 }
 

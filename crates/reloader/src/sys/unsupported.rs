@@ -14,6 +14,38 @@ use crash_guard::Fault;
 use crate::contract::Main;
 use crate::entry::Caller;
 
+/// Nothing is known of descriptors here.
+#[derive(Debug)]
+pub(crate) struct Descriptors;
+
+impl Descriptors {
+    pub(crate) fn opened_by<T>(open: impl FnOnce() -> T) -> (T, Option<Self>) {
+        (open(), Some(Self))
+    }
+
+    pub(crate) fn are_there(&self) -> bool {
+        true
+    }
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Kept(#[expect(dead_code, reason = "it is kept open")] File);
+
+impl Kept {
+    pub(crate) fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        true
+    }
+}
+
+pub(crate) fn undisturbed<T>(start: impl FnOnce() -> T) -> T {
+    start()
+}
+
 pub(crate) fn identity(metadata: &Metadata) -> [u64; 7] {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified = modified.unwrap_or_default();

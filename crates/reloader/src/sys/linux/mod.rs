@@ -1,5 +1,6 @@
 //! Linux with glibc or musl, on x86_64 and aarch64.
 
+mod descriptors;
 mod exits;
 mod file;
 mod loader;
@@ -9,6 +10,7 @@ mod pages;
 mod signal;
 mod thread;
 
+pub(crate) use descriptors::{Descriptors, Kept};
 pub(crate) use exits::{
     Exit, Registration, divert, exit_records, forget_exits, forget_image, return_exits, take_exits,
     threads_have_exits,
@@ -24,5 +26,5 @@ pub(crate) use loader::{
 pub(crate) use maps::{is_mapped, writable_memory};
 pub(crate) use memory::{copy, page_is_mapped, read, write};
 pub(crate) use pages::{Spare, renew, salvage};
-pub(crate) use signal::handled_signal;
+pub(crate) use signal::{handled_signal, undisturbed};
 pub(crate) use thread::thread_inside;
