@@ -228,3 +228,32 @@ fn of_a_stripped_guest_the_tagged_section_is_carried_as_it_is_and_nothing_else()
     let wanted = ["1112221 1 0", "1112222 1 0", "1112221 2 0", "2221111 3 0"];
     assert_eq!(script.updates(&host("")), wanted);
 }
+
+/// glibc has room for some hundred bytes of such variables, and never again for those of the
+/// versions that are gone.
+#[test]
+fn thread_local_variables_that_the_loader_has_no_more_room_for_are_refused_with_the_cure() {
+    let own = "static __thread int own[64] __attribute__((tls_model(\"initial-exec\"))) = {7};";
+    let build = guest(
+        &format!("static int CR_STATE count = 0; {own}"),
+        "if (operation == CR_STEP) count += own[0]; return count;",
+    );
+    let script = (0..20).fold(Script::new(&build), |script, _| script.and("touch").update(1));
+    let program = host("").flag("-DCR_ERROR=printf").path();
+    let run = |tunables: &str| {
+        let mut command = script.command(&program);
+        let output = command.env("GLIBC_TUNABLES", tunables).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said = run("");
+    let refusals = said.lines().filter(|line| line.contains("is refused")).count();
+    let cured = said.lines().filter(|line| line.contains("optional_static_tls")).count();
+    assert!(refusals > 0 && refusals == cured, "{said}");
+    // What runs, runs on.
+    let last = said.lines().rfind(|line| line.starts_with("update ")).unwrap();
+    assert!(last.starts_with("update 140 "), "{said}");
+    let said = run("glibc.rtld.optional_static_tls=1048576");
+    assert!(said.lines().any(|line| line == "update 140 20 0"), "{said}");
+}

@@ -20,11 +20,13 @@ use crate::sys::{self, Exit, Handle, Opening, Spare};
 mod checked;
 mod dependencies;
 mod digest;
+mod objection;
 mod place;
 
 use checked::Checked;
 pub(crate) use dependencies::search_path;
 pub(crate) use digest::Digest;
+use objection::Objection;
 
 /// A loaded version of the guest.
 #[derive(Debug)]
@@ -120,10 +122,11 @@ impl Version {
             Opening::Refused(reason) => {
                 dependencies::close(loading, dependencies);
                 let copy = staged.path().display().to_string();
-                if let Some(cure) = not_to_be_mapped(&reason) {
-                    return Err(Unready::NoPlace(format!("{reason} ({cure})"), Some(identity)));
+                let Objection { words, no_place } = Objection::of(reason);
+                if no_place {
+                    return Err(Unready::NoPlace(words, Some(identity)));
                 }
-                let reason = reason.replace(&copy, &loading.source.display().to_string());
+                let reason = words.replace(&copy, &loading.source.display().to_string());
                 return Err(refused(RefusalKind::Loader, reason));
             }
             Opening::Faulted(fault) => {
@@ -453,13 +456,4 @@ fn not_staged(error: NotStaged) -> Unready {
             None,
         ),
     }
-}
-
-/// What can be done where these words of the loader's say that it may not map code from a file
-/// there (glibc's `_dl_map_segments`, musl's `load_library`).
-fn not_to_be_mapped(reason: &str) -> Option<&'static str> {
-    let words = ["failed to map segment", "Operation not permitted"];
-    words.iter().any(|words| reason.contains(words)).then_some(
-        "the directory of the private copies may be mounted noexec: choose another with temp_dir",
-    )
 }
