@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use reloader_tests::{missing, tool, write};
+use reloader_tests::{Build, missing, tool, write};
 
-use crate::program::{Script, guest};
+use crate::program::{Script, cr, guest};
 use crate::workshop::{Program, good};
 
 /// Opens, updates, reloads and closes; the guest has state and memory of its own.
@@ -73,6 +73,28 @@ fn valgrind_has_nothing_to_say() {
     let script = script();
     let output = valgrind
         .arg(Program::c(HOST).path())
+        .arg(script.library())
+        .env("TMPDIR", script.temporary())
+        .output()
+        .unwrap();
+    good(&output, "valgrind");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The same with a context of which only what has to be set is set.
+#[test]
+fn valgrind_has_nothing_to_say_of_a_context_that_was_not_initialised() {
+    let Some(mut valgrind) = valgrind() else { return };
+    let guest = "#include \"cr.h\"\nstatic int CR_STATE count = 0;\n\
+        CR_EXPORT int cr_main(struct cr_plugin *ctx, enum cr_op operation)\n\
+        { (void)ctx; return operation == CR_STEP ? ++count : 0; }\n";
+    let script = Script::empty();
+    write(&script.library(), &cr(Build::c(guest)).bytes());
+    let host =
+        HOST.replace("memset(&ctx, 0, sizeof ctx);\n    ctx.userdata = &mode;", "(void)mode;");
+    assert!(!host.contains("memset"));
+    let output = valgrind
+        .arg(Program::c(host).path())
         .arg(script.library())
         .env("TMPDIR", script.temporary())
         .output()

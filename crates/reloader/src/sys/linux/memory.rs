@@ -1,13 +1,15 @@
 //! Memory by address, through the fault guard's probes: an address that is not mapped is an answer,
 //! not a crash.
 
+use std::sync::OnceLock;
+
 use crash_guard::probe;
 
 /// Copies `buffer.len()` bytes from `address`; false, with part of it copied, where they are not
 /// readable.
 #[must_use]
 pub(crate) fn read(address: usize, buffer: &mut [u8]) -> bool {
-    probe::copy(address, buffer) == buffer.len()
+    if is_watched() { read_unwatched(address, buffer) } else { read_here(address, buffer) }
 }
 
 /// The same, done by the kernel: for the stack of another thread, of which a tool that watches each
@@ -21,7 +23,22 @@ pub(crate) fn read_unwatched(address: usize, buffer: &mut [u8]) -> bool {
         libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
     };
     // Where a filter forbids the call, the program reads by itself.
-    usize::try_from(copied).is_ok_and(|copied| copied == buffer.len()) || read(address, buffer)
+    usize::try_from(copied).is_ok_and(|copied| copied == buffer.len()) || read_here(address, buffer)
+}
+
+fn read_here(address: usize, buffer: &mut [u8]) -> bool {
+    probe::copy(address, buffer) == buffer.len()
+}
+
+/// Whether valgrind watches what is done with memory that nobody has written to: a search for
+/// pointers looks at it as at all other.
+fn is_watched() -> bool {
+    static WATCHED: OnceLock<bool> = OnceLock::new();
+    *WATCHED.get_or_init(|| {
+        // It is loaded into the program that way.
+        let preloaded = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+        preloaded.to_string_lossy().contains("vgpreload_memcheck")
+    })
 }
 
 /// Writes `bytes` to `address`; false, with part of it written, where that is not writable.
