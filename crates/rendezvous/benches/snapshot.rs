@@ -1,27 +1,17 @@
 //! What a snapshot costs beside the bare reads of the same bytes, in processes with 10, 300 and
-//! 1,000 modules; what debuggers take for the same list; what "anything new?" costs.
-//!
-//! With `--whole PID` it prints the modules of that process and is done: that is what is timed
-//! beside the debuggers, from the program's start to its end.
+//! 1,000 modules; what "anything new?" costs.
 #![allow(unsafe_code, reason = "the bare system call is what is compared with")]
 
-use std::ffi::OsStr;
+mod support;
+
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::Criterion;
 use rendezvous::{Generation, Process, Rendezvous, Snapshot, Tracker};
+use support::{Targets, medians, ratio};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, flag, pid, ..] = &arguments[..]
-        && flag == "--whole"
-    {
-        return whole(pid.parse().unwrap());
-    }
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
@@ -29,14 +19,9 @@ fn main() {
     criterion.bench_function("anything new? in this process", |bencher| {
         bencher.iter(Generation::current);
     });
-    let directory = tempfile::tempdir().unwrap();
-    let Some(program) = compile(directory.path(), "target", TARGET, &["-ldl"]) else { return };
+    let Some(targets) = Targets::make() else { return };
     for count in [10, 300, 1000] {
-        let mut child = start(directory.path(), &program, count);
-        snapshots(&mut criterion, count, child.id());
-        debuggers(count, child.id());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        targets.with(count, |pid| snapshots(&mut criterion, count, pid));
     }
     criterion.final_summary();
 }
@@ -94,45 +79,6 @@ fn snapshots(criterion: &mut Criterion, count: usize, pid: u32) {
     );
 }
 
-/// The whole of each program, from its start to its end.
-fn debuggers(count: usize, pid: u32) {
-    let own = std::env::current_exe().unwrap();
-    let pid = pid.to_string();
-    let lldb = if has("lldb") { "lldb" } else { "lldb-19" };
-    if !has("gdb") || !has(lldb) {
-        return println!("skipped: there are not both gdb and lldb");
-    }
-    let mut gdb = Command::new("gdb");
-    gdb.args(["-nx", "-batch", "-p", &pid, "-ex", "info sharedlibrary"]);
-    let mut lldb = Command::new(lldb);
-    lldb.args(["--no-lldbinit", "--batch", "-p", &pid, "-o", "image list", "-o", "detach"]);
-    let [ours, gdb, lldb] = medians(
-        7,
-        [
-            &mut || run(Command::new(&own).args(["--whole", &pid])),
-            &mut || run(&mut gdb),
-            &mut || run(&mut lldb),
-        ],
-    );
-    println!(
-        "{count}: this program {ours:?}; gdb {gdb:?}, {:.0} times as long; lldb {lldb:?}, {:.0} times",
-        ratio(gdb, ours),
-        ratio(lldb, ours)
-    );
-}
-
-fn whole(pid: u32) {
-    let process = Process::open(pid).unwrap();
-    let rendezvous = process.locate().unwrap().found().unwrap();
-    let mut snapshot = rendezvous.snapshot(&process);
-    snapshot.resolve(&process, &process.mappings().unwrap());
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for module in snapshot.modules() {
-        let id = module.build_id.as_deref().unwrap_or_default();
-        writeln!(out, "{:#x} {:02x?} {}", module.bias, id, module.path_lossy()).unwrap();
-    }
-}
-
 /// Where the bytes are that a snapshot is made of.
 fn places(rendezvous: &Rendezvous, snapshot: &Snapshot) -> Vec<(u64, usize)> {
     let mut places = Vec::new();
@@ -177,87 +123,3 @@ fn read(pid: u32, places: &[(u64, usize)], buffer: &mut [u8]) {
         assert_eq!(read, total as isize);
     }
 }
-
-fn has(name: impl AsRef<OsStr>) -> bool {
-    Command::new(name).arg("--version").output().is_ok()
-}
-
-fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The median of each, done in turns.
-fn medians<const N: usize>(times: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
-    let mut measured = [const { Vec::new() }; N];
-    for _ in 0..times {
-        for (work, measured) in works.iter_mut().zip(&mut measured) {
-            let start = Instant::now();
-            work();
-            measured.push(start.elapsed());
-        }
-    }
-    measured.map(|mut measured| {
-        measured.sort();
-        measured[times / 2]
-    })
-}
-
-fn ratio(a: Duration, b: Duration) -> f64 {
-    a.as_secs_f64() / b.as_secs_f64()
-}
-
-/// A process that has loaded so many libraries.
-fn start(directory: &Path, program: &Path, count: usize) -> Child {
-    let library = compile(directory, "library.so", LIBRARY, &["-shared", "-fPIC", "-nostdlib"]);
-    let library = library.unwrap();
-    for index in 0..count {
-        std::fs::copy(&library, directory.join(format!("library-{index:04}.so"))).unwrap();
-    }
-    let mut child = Command::new(program)
-        .args([directory.as_os_str(), count.to_string().as_ref()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
-    child
-}
-
-fn compile(
-    directory: &Path,
-    name: &str,
-    source: &str,
-    flags: &[&str],
-) -> Option<std::path::PathBuf> {
-    let (input, output) = (directory.join(format!("{name}.c")), directory.join(name));
-    std::fs::write(&input, source).unwrap();
-    let status = Command::new("cc").arg("-o").arg(&output).arg(&input).args(flags).status();
-    if !status.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: cc makes no {name}");
-        return None;
-    }
-    Some(output)
-}
-
-const LIBRARY: &str = "int in_library(void) { return 1; }\n";
-
-const TARGET: &str = r#"
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-int main(int argc, char **argv) {
-    char path[4096];
-    if (argc < 3) return 1;
-    for (int i = 0; i < atoi(argv[2]); i++) {
-        snprintf(path, sizeof path, "%s/library-%04d.so", argv[1], i);
-        if (!dlopen(path, RTLD_NOW)) return 2;
-    }
-    puts("ready");
-    fflush(stdout);
-    getchar();
-    return 0;
-}
-"#;

@@ -68,12 +68,13 @@ pub(crate) fn resolve_all<'modules, M, T>(
     T: Mappings + ?Sized,
 {
     let memory = &Ration::new(memory, MOST_BYTES);
+    let mut starts = Starts::new(memory);
     loop {
         let batch: Vec<&mut Module> = modules.by_ref().take(BATCH).collect();
         if batch.is_empty() {
             return;
         }
-        let starts = Starts::read(memory, batch.iter().map(|module| module.bias));
+        starts.read(batch.iter().map(|module| module.bias));
         for module in batch {
             module.file = mappings.mapping_at(module.anchor).and_then(|mapping| mapping.file);
             let image = module.image(&Ration::new(&starts, MOST_HEADERS), mappings);
@@ -87,21 +88,35 @@ pub(crate) fn resolve_all<'modules, M, T>(
 /// has everything else.
 struct Starts<'memory, M: ?Sized> {
     memory: &'memory M,
-    /// By address.
-    starts: Vec<(u64, [u8; START_SIZE])>,
+    /// Where images start, by address, and where their bytes are.
+    starts: Vec<(u64, usize)>,
+    bytes: Vec<u8>,
 }
 
 impl<'memory, M: Memory + ?Sized> Starts<'memory, M> {
-    fn read(memory: &'memory M, addresses: impl Iterator<Item = u64>) -> Starts<'memory, M> {
-        let mut starts: Vec<_> = addresses.map(|address| (address, [0; START_SIZE])).collect();
-        starts.sort_unstable_by_key(|start| start.0);
-        starts.dedup_by_key(|start| start.0);
-        let mut reads: Vec<(u64, &mut [u8])> =
-            starts.iter_mut().map(|(address, bytes)| (*address, bytes.as_mut_slice())).collect();
+    fn new(memory: &'memory M) -> Starts<'memory, M> {
+        Starts { memory, starts: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Reads these starts, in place of those that were read before.
+    fn read(&mut self, addresses: impl Iterator<Item = u64>) {
+        self.starts.clear();
+        self.starts.extend(addresses.map(|address| (address, 0)));
+        self.starts.sort_unstable();
+        self.starts.dedup();
+        self.bytes.resize(self.starts.len().saturating_mul(START_SIZE), 0);
+        let places = (0..).step_by(START_SIZE);
+        self.starts.iter_mut().zip(places).for_each(|(start, place)| start.1 = place);
+        let mut reads: Vec<(u64, &mut [u8])> = self
+            .starts
+            .iter()
+            .zip(self.bytes.chunks_exact_mut(START_SIZE))
+            .map(|((address, _), bytes)| (*address, bytes))
+            .collect();
         let mut rest = reads.as_mut_slice();
         let mut missing = Vec::new();
         // Where no image starts at the bias, or a short one, reading goes on behind it.
-        while let Err(error) = memory.read_many(rest) {
+        while let Err(error) = self.memory.read_many(rest) {
             let at = rest.iter().position(|(address, _)| *address == error.address);
             let count = at.map_or(rest.len(), |at| at.saturating_add(1));
             let (failed, behind) = rest.split_at_mut(count);
@@ -109,8 +124,7 @@ impl<'memory, M: Memory + ?Sized> Starts<'memory, M> {
             missing.extend(failed.iter().skip(first_missing).map(|(address, _)| *address));
             rest = behind;
         }
-        starts.retain(|(address, _)| !missing.contains(address));
-        Starts { memory, starts }
+        self.starts.retain(|(address, _)| !missing.contains(address));
     }
 }
 
@@ -118,7 +132,8 @@ impl<M: Memory + ?Sized> Memory for Starts<'_, M> {
     fn read_exact_at(&self, address: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let next = self.starts.partition_point(|(start, _)| *start <= address);
         let known = next.checked_sub(1).and_then(|index| {
-            let (start, bytes) = self.starts.get(index)?;
+            let (start, place) = self.starts.get(index)?;
+            let bytes = self.bytes.get(*place..)?.get(..START_SIZE)?;
             let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
             bytes.get(offset..)?.get(..buffer.len())
         });
