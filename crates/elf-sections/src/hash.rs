@@ -154,15 +154,16 @@ impl<'data> SysvHash<'data> {
         u32::try_from(self.chains.len() >> 2).unwrap_or(u32::MAX)
     }
 
-    /// The symbols whose names may be `name`, for the caller to compare.
+    /// The symbols whose names may be `name`, for the caller to compare; none is beyond the table.
     pub(crate) fn candidates(self, name: &[u8]) -> impl Iterator<Item = u32> + use<'data> {
         let count = self.buckets.len() >> 2;
         let bucket = (elf::hash(name) as usize).checked_rem(count);
         let mut next = bucket.and_then(|bucket| self.word(self.buckets, bucket));
         // A chain that is longer than the table has come round to where it was.
-        let mut left = self.symbol_count();
+        let symbols = self.symbol_count();
+        let mut left = symbols;
         std::iter::from_fn(move || {
-            let index = next.filter(|&index| index != 0)?;
+            let index = next.filter(|&index| (1..symbols).contains(&index))?;
             left = left.checked_sub(1)?;
             next = self.word(self.chains, usize::try_from(index).ok()?);
             Some(index)
