@@ -90,7 +90,7 @@ impl Cache {
 
     /// The same for [`BuildInfo::affected`] alone: the units have no files, and of the files those
     /// alone have units that the paths are recognised as. It is far less work. `commands` says
-    /// whether the units' commands are wanted.
+    /// whether the commands of those units are wanted; the others have none.
     pub fn load_for_paths<S: AsRef<str>>(
         &self,
         key: &CacheKey,
@@ -101,14 +101,14 @@ impl Cache {
         let wanted = |info: &BuildInfo| {
             info.affected(paths).matches.into_iter().flat_map(|one| one.files).collect()
         };
-        self.entry(key, &questions)?.info_of_files(&questions, wanted)
+        self.entry(key, &questions)?.info_of_files(commands, wanted)
     }
 
     /// The same for [`BuildInfo::owners`] alone: of the contributions there are those that matter
     /// for the addresses.
     pub fn load_for_addresses(&self, key: &CacheKey, addresses: &[u64]) -> Option<BuildInfo> {
         let questions = Questions { commands: false, files: false, contributions: true };
-        self.entry(key, &questions)?.info_at(&questions, addresses)
+        self.entry(key, &questions)?.info_at(addresses)
     }
 
     fn entry(&self, key: &CacheKey, questions: &Questions) -> Option<layout::Entry> {

@@ -90,12 +90,20 @@ impl BuildInfo {
     /// Directories and sources are where they [are now](Resolve::locate); the arguments stay as they
     /// were given.
     pub fn compile_commands(&self, resolve: &Resolve) -> Database {
+        let count = u32::try_from(self.units.len()).unwrap_or(u32::MAX);
+        self.compile_commands_of((0..count).map(UnitId), resolve)
+    }
+
+    /// The commands of some units, in their order; see [`compile_commands`](Self::compile_commands).
+    pub fn compile_commands_of(
+        &self,
+        units: impl IntoIterator<Item = UnitId>,
+        resolve: &Resolve,
+    ) -> Database {
         let mut database = Database::default();
-        for (number, unit) in (0..).zip(&self.units) {
-            if unit.kind != Kind::Source {
-                continue;
-            }
-            let id = UnitId(number);
+        for id in units {
+            let unit = self.units.get(id.0 as usize);
+            let Some(unit) = unit.filter(|unit| unit.kind == Kind::Source) else { continue };
             let mut gaps = Vec::new();
             database.entries.extend(self.entry(id, unit, resolve, &mut gaps));
             if !gaps.is_empty() {

@@ -126,8 +126,10 @@ fn describe(
         dwarf.strings.supplement = Some(supplement.section(".debug_str")?);
     }
     let mut files = Files::new(length);
-    // What is not asked for need not be unpacked.
-    if dwarf.info.is_packed() && questions == Questions::FILES {
+    // What is not asked for need not be unpacked, unless the units lead to all files by macros.
+    let macros = [".debug_macro", ".debug_macinfo", ".zdebug_macro", ".zdebug_macinfo"];
+    let has_macros = macros.iter().any(|name| image.part(name).is_some());
+    if dwarf.info.is_packed() && questions == Questions::FILES && !has_macros {
         let (target, remarks) = (image.target(), info.remarks.len());
         let mut reading = Reading::new(&mut dwarf, info, questions, target, &mut files);
         if reading.units_of_lines().unwrap_or(false) {

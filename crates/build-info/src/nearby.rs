@@ -116,8 +116,10 @@ impl Companions for Nearby {
     }
 
     fn open(&self, place: &Path) -> Option<Opened> {
+        // To open what is no file may take for ever, or do something.
+        std::fs::metadata(place).ok().filter(std::fs::Metadata::is_file)?;
         let file = File::open(place).ok()?;
-        let about = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let about = file.metadata().ok()?;
         let modified = about.modified().ok().and_then(|when| when.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map(|since| since.as_secs());
         Some(Opened { source: Box::new(file), modified })

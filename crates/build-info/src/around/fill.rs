@@ -29,7 +29,7 @@ impl BuildInfo {
     /// [Resolve](Self::resolve) afterwards, so that files become one that were named in two ways.
     pub fn fill(&mut self, around: &Surroundings, resolve: &Resolve) {
         let format = self.format;
-        let index = Index::new(around, resolve, format);
+        let index = Index::new(around, resolve, format, self.units.len());
         let mut names = Names::new(self);
         let mut remarks = around.remarks.clone();
         let mut units = std::mem::take(&mut self.units);
@@ -56,6 +56,9 @@ impl BuildInfo {
         }
         self.units = units;
         remarks.extend(foreign.remark());
+        if index.is_spent() {
+            remarks.push("so much is made from one source that not all of it was compared".into());
+        }
         if let Some(link) = index.link.filter(|_| is_its_link) {
             let linker = self.linker.get_or_insert_with(Linker::default);
             let provenance = link.provenance;
@@ -198,20 +201,25 @@ impl<'a> Matching<'a, '_> {
             let named = self.index.of_name(source).filter(|step| {
                 wanted(step) && step.source.as_ref().is_some_and(|path| ends_with(path, source))
             });
-            return self.narrowed(named.collect());
+            let named: Vec<&Step> = named.collect();
+            return if self.index.spend(named.len()) { self.narrowed(named) } else { Vec::new() };
         }
         let source = key(source);
-        let of_source = self.index.of_source(&source).filter(|step| wanted(step));
+        let of_source: Vec<&Step> =
+            self.index.of_source(&source).filter(|step| wanted(step)).collect();
         // A depfile's paths start where the compiler ran.
         let adrift = self.index.adrift(cwd, &source, resolve, format).filter(|step| wanted(step));
         let adrift: Vec<&Step> = adrift.collect();
+        if !self.index.spend(adrift.len().saturating_add(of_source.len())) {
+            return Vec::new();
+        }
         let of_objects = adrift
             .iter()
             .copied()
             .filter(|step| step.outputs.iter().any(|output| keys.contains(&key(output))));
         let of_objects: Vec<&Step> = of_objects.collect();
         let adrift = if of_objects.is_empty() { adrift } else { of_objects };
-        self.narrowed(of_source.chain(adrift).collect())
+        self.narrowed([of_source, adrift].concat())
     }
 
     /// Of the steps that are not of another build those that went into the image, and of those the

@@ -1,6 +1,6 @@
 //! Steps by what they made and by what they were made from.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Link, Step, Surroundings};
@@ -23,10 +23,18 @@ pub(super) struct Index<'a> {
     pub(super) link: Option<&'a Link>,
     /// Whether the link is known by the image's name alone: another build's may have it too.
     pub(super) link_is_guessed: bool,
+    /// How many steps may still be compared with a unit: many units and many steps can have one
+    /// source.
+    left: Cell<usize>,
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(around: &'a Surroundings, resolve: &Resolve, format: Format) -> Self {
+    pub(super) fn new(
+        around: &'a Surroundings,
+        resolve: &Resolve,
+        format: Format,
+        units: usize,
+    ) -> Self {
         let mut index = Self {
             around,
             by_output: HashMap::new(),
@@ -36,6 +44,9 @@ impl<'a> Index<'a> {
             linked: None,
             link: None,
             link_is_guessed: false,
+            left: Cell::new(
+                around.steps.len().saturating_add(units).saturating_mul(16).max(1 << 16),
+            ),
         };
         for (number, step) in around.steps.iter().enumerate() {
             if let Some(source) = &step.source {
@@ -64,6 +75,18 @@ impl<'a> Index<'a> {
         index
     }
 
+    /// Takes what it costs to compare some steps with a unit; false if that is too much.
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        let left = self.left.get().checked_sub(steps);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Whether there were so many steps for a source that not all were compared.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left.get() == 0
+    }
+
     pub(super) fn of_output(&self, key: &str) -> impl Iterator<Item = &'a Step> {
         self.steps(self.by_output.get(key))
     }
@@ -88,7 +111,9 @@ impl<'a> Index<'a> {
         let asked = (cwd.to_owned(), source.to_owned());
         let known = self.adrift.borrow().get(&asked).cloned();
         let numbers = known.unwrap_or_else(|| {
-            let named = self.by_name.get(&last_name(source)).into_iter().flatten().copied();
+            let named =
+                self.by_name.get(&last_name(source)).filter(|named| self.spend(named.len()));
+            let named = named.into_iter().flatten().copied();
             let same = |number: &usize| {
                 let step = self.around.steps.get(*number);
                 step.filter(|step| step.directory.is_none()).is_some_and(|step| {

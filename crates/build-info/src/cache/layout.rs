@@ -1,9 +1,11 @@
 //! An entry's bytes: a table of parts, then the parts, each with its checksum, so that a question
 //! reads those that it needs.
 //!
-//! Whatever there can be millions of, uses of files and contributions, is so that a question about
-//! one need not take the others apart; the rest is as [`postcard`] has it.
+//! Whatever there can be millions of, uses of files and contributions, and what is long, commands,
+//! is so that a question about one need not take the others apart; the rest is as [`postcard`] has
+//! it.
 
+mod commands;
 mod contributions;
 mod uses;
 
@@ -13,7 +15,7 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 
-use crate::{BuildInfo, Command, Fact, FileId, Questions, ReadAt, Stamp};
+use crate::{BuildInfo, FileId, Questions, ReadAt, Stamp, UnitId};
 
 /// An entry, of which nothing but the table has been read.
 pub(super) struct Entry {
@@ -58,7 +60,12 @@ impl Entry {
 
     /// The answer to the questions.
     pub(super) fn info(&mut self, questions: &Questions) -> Option<BuildInfo> {
-        let mut info = self.bare(questions)?;
+        let mut info: BuildInfo = self.decoded(UNITS)?;
+        if questions.commands {
+            let rows = commands::Rows::new(&self.part(COMMAND_ROWS)?)?;
+            let bytes = self.part(COMMANDS)?;
+            rows.add_all(&mut info.units, &bytes)?;
+        }
         if questions.files {
             let part = self.part(USES)?;
             uses::add_files(&mut info, &part)?;
@@ -70,47 +77,45 @@ impl Entry {
         Some(info)
     }
 
-    /// The answer to the questions, but of files the units of some alone.
+    /// What those files are of: the units of some files, with their commands if those are asked
+    /// for, and nothing of the others but their names.
     pub(super) fn info_of_files(
         &mut self,
-        questions: &Questions,
+        with_commands: bool,
         wanted: impl Fn(&BuildInfo) -> BTreeSet<FileId>,
     ) -> Option<BuildInfo> {
-        let mut info = self.bare(questions)?;
+        let mut info: BuildInfo = self.decoded(UNITS)?;
         let wanted = wanted(&info);
         uses::add_units(&mut info, &self.part(DEPENDANTS)?, |file| wanted.contains(&file))?;
-        Some(info)
-    }
-
-    /// The answer to the questions, but of contributions those at some addresses alone.
-    pub(super) fn info_at(
-        &mut self,
-        questions: &Questions,
-        addresses: &[u64],
-    ) -> Option<BuildInfo> {
-        let mut info = self.bare(questions)?;
-        info.contributions = contributions::at(&self.part(CONTRIBUTIONS)?, addresses)?;
-        Some(info)
-    }
-
-    /// The units without what there can be millions of.
-    fn bare(&mut self, questions: &Questions) -> Option<BuildInfo> {
-        let mut info: BuildInfo = self.decoded(UNITS)?;
-        if questions.commands {
-            let commands: Commands = self.decoded(COMMANDS)?;
-            if commands.len() != info.units.len() {
-                return None;
-            }
-            for (unit, (command, definitions)) in info.units.iter_mut().zip(commands) {
-                unit.command = command;
-                unit.definitions = definitions;
+        if with_commands {
+            let rows = commands::Rows::new(&self.part(COMMAND_ROWS)?)?;
+            let files = wanted.iter().filter_map(|file| info.files.get(file.0 as usize));
+            let units: BTreeSet<UnitId> = files.flat_map(|file| &file.units).copied().collect();
+            let (start, ..) = *self.parts.get(COMMANDS)?;
+            for id in units {
+                let unit = info.units.get_mut(id.0 as usize)?;
+                let (at, length) = rows.place(id)?;
+                rows.add(unit, id, &self.bytes(start.checked_add(at)?, length)?)?;
             }
         }
         Some(info)
     }
 
+    /// The units, and the contributions at some addresses.
+    pub(super) fn info_at(&mut self, addresses: &[u64]) -> Option<BuildInfo> {
+        let mut info: BuildInfo = self.decoded(UNITS)?;
+        info.contributions = contributions::at(&self.part(CONTRIBUTIONS)?, addresses)?;
+        Some(info)
+    }
+
     fn part(&mut self, number: usize) -> Option<Vec<u8>> {
         let &(at, length, sum) = self.parts.get(number)?;
+        let bytes = self.bytes(at, length)?;
+        (crc32fast::hash(&bytes) == sum).then_some(bytes)
+    }
+
+    /// Bytes of the file, whose parts are known to lie in it.
+    fn bytes(&self, at: u64, length: u64) -> Option<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         let mut read = 0_usize;
         while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -120,7 +125,7 @@ impl Entry {
             }
             read = read.checked_add(count)?;
         }
-        (crc32fast::hash(&bytes) == sum).then_some(bytes)
+        Some(bytes)
     }
 
     fn decoded<T: DeserializeOwned>(&mut self, number: usize) -> Option<T> {
@@ -136,10 +141,11 @@ pub(super) fn bytes(
     witnesses: &[(String, Stamp)],
 ) -> io::Result<Vec<u8>> {
     let mut bare = BuildInfo { contributions: Vec::new(), ..info.clone() };
-    let mut commands: Commands = Vec::new();
+    let (rows, commands) = commands::of(&info.units).map_err(io::Error::other)?;
     for unit in &mut bare.units {
         unit.files = Vec::new();
-        commands.push((unit.command.take(), std::mem::take(&mut unit.definitions)));
+        unit.command = None;
+        unit.definitions = Vec::new();
     }
     for file in &mut bare.files {
         file.units = Vec::new();
@@ -149,7 +155,8 @@ pub(super) fn bytes(
         encoded(&bare)?,
         uses::files_of(&info.units),
         uses::units_of(&info.files),
-        encoded(&commands)?,
+        rows,
+        commands,
         contributions::records(&info.contributions),
     ];
     let mut bytes = magic_of(name).to_vec();
@@ -162,8 +169,6 @@ pub(super) fn bytes(
     parts.iter().for_each(|part| bytes.extend(part));
     Ok(bytes)
 }
-
-type Commands = Vec<(Option<Fact<Command>>, Vec<String>)>;
 
 fn encoded<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {
     postcard::to_allocvec(value).map_err(io::Error::other)
@@ -187,15 +192,16 @@ fn bits(questions: &Questions) -> u32 {
 
 const MAGIC: &[u8; 8] = b"units\r\n\x1a";
 /// To be counted up with each change of the model or of this layout.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const WITNESSES: usize = 0;
 const UNITS: usize = 1;
 const USES: usize = 2;
 const DEPENDANTS: usize = 3;
-const COMMANDS: usize = 4;
-const CONTRIBUTIONS: usize = 5;
-const PARTS: usize = 6;
+const COMMAND_ROWS: usize = 4;
+const COMMANDS: usize = 5;
+const CONTRIBUTIONS: usize = 6;
+const PARTS: usize = 7;
 
 /// Magic, questions, table, checksum.
 const HEADER: usize = 16 + 4 + PARTS * 12 + 4;

@@ -6,7 +6,15 @@ pub(super) fn split(line: &str) -> Split {
     let mut split = Split { arguments: Vec::new(), complete: true };
     let mut argument = None::<String>;
     let mut chars = line.chars();
-    while let Some(char) = chars.next() {
+    loop {
+        // What means itself is taken at once.
+        let rest = chars.as_str();
+        let plain = rest.find([' ', '\t', '\n', '\'', '"', '\\']).unwrap_or(rest.len());
+        if let Some((text, rest)) = rest.split_at_checked(plain).filter(|_| plain > 0) {
+            argument.get_or_insert_default().push_str(text);
+            chars = rest.chars();
+        }
+        let Some(char) = chars.next() else { break };
         match char {
             ' ' | '\t' | '\n' => split.arguments.extend(argument.take()),
             '\'' => {

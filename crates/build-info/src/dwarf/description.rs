@@ -53,7 +53,13 @@ pub(crate) fn named(unit: &mut Unit, name: String) {
         return;
     }
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    if matches!(base, "crtstuff.c" | "start.S" | "crti.S" | "crtn.S" | "abi-note.c") {
+    // Anybody may have a `start.S`; who is the C library or GCC's own says so.
+    let cwd = unit.cwd.as_ref().map_or("", |cwd| &*cwd.value);
+    let is_libs =
+        |path: &str| ["sysdeps", "glibc", "libgcc", "/csu"].iter().any(|it| path.contains(it));
+    if matches!(base, "crtstuff.c" | "start.S" | "crti.S" | "crtn.S" | "abi-note.c")
+        && (is_libs(&name) || is_libs(cwd))
+    {
         unit.kind = Kind::Runtime;
     }
     match name.split_once("/@/") {
@@ -62,5 +68,29 @@ pub(crate) fn named(unit: &mut Unit, name: String) {
             unit.source = Some(Fact::recorded(source.to_owned()));
         }
         None => unit.source = Some(Fact::recorded(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_starts_a_program_is_the_c_librarys_only_if_it_is_from_there() {
+        for (cwd, name, kind) in [
+            ("/build/glibc-2.36/csu", "../sysdeps/x86_64/start.S", Kind::Runtime),
+            (
+                "/build/gcc-12/x86_64-linux-gnu/libgcc",
+                "../../../src/libgcc/crtstuff.c",
+                Kind::Runtime,
+            ),
+            ("/home/me/kernel", "boot/start.S", Kind::Source),
+            ("/home/me/kernel", "crti.S", Kind::Source),
+        ] {
+            let cwd = Some(Fact::recorded(cwd.to_owned()));
+            let mut unit = Unit { cwd, ..Unit::default() };
+            named(&mut unit, name.to_owned());
+            assert_eq!(unit.kind, kind, "{name}");
+        }
     }
 }

@@ -661,6 +661,26 @@ fn what_was_done_in_another_directory_is_of_another_build() {
 }
 
 #[test]
+fn many_units_and_many_steps_of_one_source_come_to_an_end() {
+    let mut info = unit("/b", "/b/a.c");
+    info.units = vec![info.units[0].clone(); 4_000];
+    let mut around = Surroundings::default();
+    let rules: String = (0..20_000).map(|number| format!("o{number}: a.c\n")).collect();
+    around.add_depfile(None, rules.as_bytes());
+    let json = (0..20_000).map(|number| {
+        serde_json::json!({
+            "directory": "/b", "file": "a.c", "arguments": ["cc", format!("-DN={number}"), "-c", "a.c"],
+        })
+    });
+    let json = serde_json::Value::from_iter(json).to_string();
+    around.add_compile_commands(json.as_bytes()).unwrap();
+    info.fill(&around, &Resolve::lexical());
+    assert!(info.units.iter().all(|unit| unit.command.is_none()));
+    let said = info.remarks.iter().any(|remark| remark.contains("not all of it was compared"));
+    assert!(said, "{:?}", info.remarks);
+}
+
+#[test]
 fn a_dependency_file_beside_its_object_tells_where_its_paths_start() {
     let place = tempfile::tempdir().unwrap();
     let top = fs::canonicalize(place.path()).unwrap();

@@ -299,3 +299,40 @@ proptest! {
         prop_assert_eq!(cache.load(&key(), &UNITS), None);
     }
 }
+
+#[test]
+fn of_the_commands_those_come_back_that_are_affected() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = Cache::at(directory.path());
+    let mut info = units(40, 90);
+    for (number, unit) in info.units.iter_mut().enumerate() {
+        // Of many lengths, and some of none.
+        let words = (0..number % 7).map(|word| "x".repeat(word * number)).collect();
+        unit.command = (number % 5 != 0).then(|| Fact::recorded(Command::Arguments(words)));
+        unit.definitions = vec![format!("-DN={number}"); number % 3];
+    }
+    cache.store(&key(), &info, &Questions::ALL, &[]).unwrap();
+    let path = info.files[21].path.as_str();
+    let affected = info.affected(&[path]).units;
+    assert!(affected.len() > 1 && affected.len() < 40, "{affected:?}");
+    for commands in [true, false] {
+        let some = cache.load_for_paths(&key(), &[path], commands).unwrap();
+        assert_eq!(some.affected(&[path]).units, affected);
+        for (id, (some, whole)) in (0..).map(UnitId).zip(some.units.iter().zip(&info.units)) {
+            let wanted = commands && affected.contains(&id);
+            let command = whole.command.as_ref().filter(|_| wanted);
+            assert_eq!(some.command.as_ref(), command, "{id:?}");
+            assert_eq!(some.definitions.len(), if wanted { whole.definitions.len() } else { 0 });
+        }
+    }
+    // One that is damaged is as good as none, but only where it is wanted.
+    let entry = entry(&directory);
+    let whole = fs::read(&entry).unwrap();
+    let text = format!("-DN={}", affected.iter().map(|id| id.0).find(|id| id % 3 != 0).unwrap());
+    let at = whole.windows(text.len()).position(|bytes| bytes == text.as_bytes()).unwrap();
+    let mut damaged = whole;
+    damaged[at] ^= 1;
+    fs::write(&entry, damaged).unwrap();
+    assert_eq!(cache.load_for_paths(&key(), &[path], true), None);
+    assert!(cache.load_for_paths(&key(), &[path], false).is_some());
+}

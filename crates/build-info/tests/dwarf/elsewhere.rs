@@ -138,3 +138,30 @@ fn an_object_that_is_not_linked_is_called_one() {
     let error = build_info::read(&object, &Questions::ALL).expect_err("an object");
     assert!(error.to_string().contains("not linked"), "{error}");
 }
+
+#[test]
+fn what_is_no_file_is_not_opened() {
+    let workshop = Workshop::new();
+    if workshop.build("g++", "-g", "").is_none() || workshop.run("mkfifo image.debug").is_none() {
+        return;
+    }
+    // Who opened the pipe would wait for somebody to write to it.
+    workshop.run("objcopy --strip-debug image bare").expect("objcopy is there");
+    std::fs::rename(workshop.at("image.debug"), workshop.at("pipe")).expect("a pipe");
+    workshop.write("image.debug", "debug information");
+    workshop.run("objcopy --add-gnu-debuglink=image.debug bare").expect("objcopy is there");
+    std::fs::rename(workshop.at("pipe"), workshop.at("image.debug")).expect("a pipe");
+    let info = read(&workshop.at("bare"));
+    assert!(info.units.iter().all(|unit| unit.flags.contains(&Flag::NoDebugInfo)));
+}
+
+#[test]
+fn a_packed_image_with_macros_names_all_files_to_whoever_asks_for_nothing_else() {
+    let workshop = Workshop::new();
+    let Some(image) = workshop.build("g++", "-g3 -gz", "-gz") else { return };
+    let ask = |questions| build_info::open(&image, &questions).expect("an image");
+    let (some, all) = (ask(Questions::FILES), ask(Questions::ALL));
+    let main = unit(&all, "main.cc");
+    assert_eq!(files(&some, unit(&some, "main.cc")), files(&all, main));
+    assert!(files(&all, main).contains(&"macros.h"));
+}

@@ -1,7 +1,8 @@
 use super::uses::PROVENANCES;
 use super::*;
 use crate::{
-    Checksum, Claim, Contribution, FileUse, Format, Found, Identity, Quoting, Unit, UnitId,
+    Checksum, Claim, Command, Contribution, Fact, FileUse, Format, Found, Identity, Quoting, Unit,
+    UnitId,
 };
 
 /// Something of everything that goes into an entry.
@@ -56,6 +57,6 @@ fn a_change_of_the_layout_is_a_change_of_its_version() {
     // No checksum of the kind that is in it: that of a text with its own behind it never changes.
     let sum = bytes.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
     let told = (VERSION, bytes.len(), sum);
-    let known = (3, 1385, 2539885933);
+    let known = (4, 1492, 172885535);
     assert_eq!(told, known, "the model or the layout has changed: count VERSION up, and note this");
 }
