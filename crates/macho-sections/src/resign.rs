@@ -65,13 +65,12 @@ pub fn plan_edit_and_resign(image: &Image<'_>, edits: &Plan) -> Result<Resigned,
     let signature = image.signature()?;
     let mut patched = image.data().to_vec();
     local.apply(&mut patched)?;
-    let mut plan = edits.clone();
     let Some(signature) = signature else {
         let is_added = Image::at(&patched, image.base())
             .is_ok_and(|patched| patched.signature_range().is_some());
         return match local.edits().first().filter(|_| is_added) {
             Some(edit) => Err(refused(image, edit, "it makes a signature where there is none")),
-            None => Ok(Resigned { plan, directories: Vec::new() }),
+            None => Ok(Resigned { plan: edits.clone(), directories: Vec::new() }),
         };
     };
     if signature.has_identity() {
@@ -87,11 +86,11 @@ pub fn plan_edit_and_resign(image: &Image<'_>, edits: &Plan) -> Result<Resigned,
             |edit| refused(image, edit, what),
         ));
     }
-    let mut directories = Vec::new();
+    let (mut all, mut directories) = (edits.edits().to_vec(), Vec::new());
     for directory in &signature.directories {
-        directories.push(resign(image, &after, &signature, directory, &local, &mut plan)?);
+        directories.push(resign(image, &after, &signature, directory, &local, &mut all));
     }
-    Ok(Resigned { plan, directories })
+    Ok(Resigned { plan: Plan::from_edits(all)?, directories })
 }
 
 impl Container<'_> {
@@ -138,34 +137,35 @@ impl Container<'_> {
     }
 }
 
-/// Adds the edits of one directory's hashes to the plan.
+/// Adds the edits of one directory's hashes to `all`.
 fn resign(
     before: &Image<'_>,
     after: &Image<'_>,
     signature: &Signature<'_>,
     directory: &CodeDirectory<'_>,
     edits: &Plan,
-    plan: &mut Plan,
-) -> Result<ResignedDirectory, Error> {
+    all: &mut Vec<Edit>,
+) -> ResignedDirectory {
     let mut bytes = directory.bytes.to_vec();
     let start = before.base().saturating_add(directory.offset);
-    let mut write = |range: Range<usize>, new: Vec<u8>| -> Result<(), Error> {
+    let mut write = |range: Range<usize>, new: Vec<u8>| {
         let offset = start.saturating_add(range.start as u64);
         if let Some(place) = bytes.get_mut(range) {
             let old = place.to_vec();
             place.copy_from_slice(&new);
-            plan.edit(offset, old, new)?;
+            all.push(Edit { offset, old, new });
         }
-        Ok(())
     };
     let (mut pages, mut mended) = (0_u64, 0_u64);
     for (index, range, digest) in directory.bad_pages(after.data()) {
         let Some(place) = directory.hash_range(index) else { continue };
         pages = pages.saturating_add(1);
-        if !edits.edits().iter().any(|edit| overlap(&range, &of(edit))) {
+        // Of those that end behind the page's start, the first.
+        let next = edits.edits().partition_point(|edit| of(edit).end <= range.start);
+        if !edits.edits().get(next).is_some_and(|edit| overlap(&range, &of(edit))) {
             mended = mended.saturating_add(1);
         }
-        write(place, digest)?;
+        write(place, digest);
     }
     // Of what has a special slot, an edit can only change the property list: everything else is in
     // the signature. A slot that was wrong before was not made by hashing what we would hash.
@@ -174,11 +174,11 @@ fn resign(
         let was = old.iter().find(|(other, _)| *other == slot).map(|(_, digest)| digest.as_slice());
         let place = directory.special_range(slot).filter(|_| was.is_some_and(|was| was != digest));
         if let Some(place) = place.filter(|_| directory.special_hash(slot) == was) {
-            write(place, digest)?;
+            write(place, digest);
         }
     }
     let cd_hash = directory.hash.digest(&bytes).first_chunk().copied().unwrap_or_default();
-    Ok(ResignedDirectory { base: before.base(), slot: directory.slot, pages, mended, cd_hash })
+    ResignedDirectory { base: before.base(), slot: directory.slot, pages, mended, cd_hash }
 }
 
 /// The edits counted from the start of the image.

@@ -13,7 +13,8 @@ use crate::{Error, Image, Structure};
 pub struct Symbol<'data> {
     /// Its place in the table.
     pub index: u32,
-    /// Its name, with the underscore that C names get; empty where the table has none for it.
+    /// Its name, with the underscore that C names get; empty where the table has none for it, or
+    /// one of more than 65,535 bytes.
     pub name: &'data [u8],
     /// `n_value`: its address before the slide is added. For a common symbol of an object file its
     /// size; for a note its meaning depends on the kind.

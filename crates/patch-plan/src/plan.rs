@@ -27,6 +27,9 @@ impl Plan {
     /// [`Error::LengthsDiffer`], [`Error::Overlap`] or [`Error::OutOfRange`] for an edit that no
     /// plan can have.
     pub fn from_edits(edits: impl IntoIterator<Item = Edit>) -> Result<Plan, Error> {
+        let mut edits: Vec<Edit> = edits.into_iter().collect();
+        // Each then goes to the end.
+        edits.sort_by_key(|edit| edit.offset);
         let mut plan = Plan::new();
         for edit in edits {
             plan.edit(edit.offset, edit.old, edit.new)?;
@@ -116,9 +119,9 @@ impl Plan {
     ///
     /// As [`edit`](Plan::edit) and [`append`](Plan::append); the plan is then as it was.
     pub fn merge(&mut self, other: &Plan) -> Result<&mut Plan, Error> {
-        let mut merged = self.clone();
-        for edit in &other.edits {
-            merged.edit(edit.offset, edit.old.clone(), edit.new.clone())?;
+        let mut merged = Plan::from_edits(self.edits.iter().chain(&other.edits).cloned())?;
+        if let Some(tail) = self.tail.clone() {
+            merged.set_tail(tail)?;
         }
         if let Some(tail) = &other.tail {
             if tail.old.is_empty() {

@@ -235,3 +235,15 @@ fn a_tail_is_replaced_by_a_longer_or_a_shorter_one_and_comes_back() {
         assert!(plan.apply_to_vec(&mut b"abcdefgx".to_vec()).is_err());
     }
 }
+
+#[test]
+fn a_plan_is_made_of_very_many_edits_in_any_order() {
+    let edits = (0..300_000).rev().map(|at| Edit { offset: at * 2, old: vec![0], new: vec![1] });
+    let plan = Plan::from_edits(edits).unwrap();
+    assert_eq!(plan.edits().len(), 300_000);
+    let (low, high) = plan.edits().split_at(150_000);
+    let mut merged = Plan::from_edits(high.iter().cloned()).unwrap();
+    merged.merge(&Plan::from_edits(low.iter().cloned()).unwrap()).unwrap();
+    assert_eq!(merged, plan);
+    assert!(merged.merge(&plan).is_err() && merged == plan);
+}

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::Image;
-use crate::Error;
 use crate::dynamic::Tag;
 use crate::header::Header;
 use crate::relocation::{copy_kind, kinds, width};
@@ -11,6 +10,7 @@ use crate::section::{Section, SectionKind};
 use crate::segment::{Segment, SegmentKind};
 use crate::symbol::{Binding, SymbolKind};
 use crate::writable::{Claims, Reason, ThreadLocal, Writable};
+use crate::{Error, Structure};
 
 impl Image<'_> {
     /// The ranges that hold the program's variables, and what else is writable, with the reason
@@ -63,14 +63,15 @@ impl Image<'_> {
                 .collect(),
         );
         claims.take(Reason::LoaderData, self.start_files_data());
-        claims.take(Reason::RelocatedWord, self.relocated_words());
+        let (words, unread) = self.relocated_words();
+        claims.take(Reason::RelocatedWord, words);
         let covered: Vec<Range<u64>> =
             self.sections.iter().filter(|it| it.is_addressable()).map(Section::range).collect();
         if !covered.is_empty() {
             claims.take_all_but(Reason::Padding, covered);
         }
         let writable = claims.finish(thread_local);
-        Writable { unread: self.unknown_relocations(), ..writable }
+        Writable { unread: self.unknown_relocations().or(unread), ..writable }
     }
 
     /// Why a section as a whole holds no variables; `None` if it does, or some of it may.
@@ -163,11 +164,17 @@ impl Image<'_> {
         (!is_known).then_some(Error::UnknownRelocations { machine: self.header.machine })
     }
 
-    fn relocated_words(&self) -> Vec<Range<u64>> {
+    /// The words that the loader computes, and why they are not all.
+    ///
+    /// A bit of packed relocations stands for a word, so that a small table may name more words
+    /// than the file could have: there are at most as many ranges as that.
+    fn relocated_words(&self) -> (Vec<Range<u64>>, Option<Error>) {
         let Header { machine, class, .. } = self.header;
         let (kinds, copy) = (kinds(machine, class), self.copy_kind());
         let word = self.header.class.word_size();
-        self.relocations()
+        let most = self.data.len().checked_div(word).unwrap_or(0);
+        let words = self
+            .relocations()
             // 0 is on every processor the number of the relocation that does nothing.
             .filter(|it| (!kinds.known || it.kind != 0) && Some(it.kind) != copy)
             .map(|it| {
@@ -177,8 +184,22 @@ impl Image<'_> {
                     false => width(machine, it.kind, word),
                 };
                 it.address..it.address.saturating_add(size)
-            })
-            .collect()
+            });
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for range in words {
+            if let Some(last) = ranges.last_mut().filter(|last| last.end == range.start) {
+                last.end = range.end;
+                continue;
+            }
+            if ranges.len() as u64 >= most {
+                let at = self.dynamic_value(Tag::RELR).unwrap_or(0);
+                let what = "more relocated words than the file has";
+                let structure = Structure::Relr;
+                return (ranges, Some(Error::Malformed { structure, at, what, found: most }));
+            }
+            ranges.push(range);
+        }
+        (ranges, None)
     }
 
     /// What the compiler's start files define, found by its symbols.

@@ -1,6 +1,6 @@
 //! Images of very many headers. What went through all of them for each would take minutes here.
 
-use elf_sections::{Changes, DebugLink, Error, Image, plan_changes};
+use elf_sections::{Changes, DebugLink, Error, Image, Structure, plan_changes};
 
 /// Read-only segments, each in a page of its own and none with unused bytes behind it in the file.
 const SEGMENTS: u64 = 60_000;
@@ -102,6 +102,44 @@ fn names_that_share_one_endless_string_are_not_read_to_its_end_each() {
     assert_eq!(index.symbols().len(), SYMBOLS);
     let named: Vec<u64> = index.named(&[b'a'; 100]).map(|symbol| symbol.address).collect();
     assert_eq!(named, [8]);
+}
+
+/// Each bit of a `DT_RELR` bitmap stands for a word, and every second word for a range of its own:
+/// a megabyte of them for four million, in a file of 131,000 words.
+#[test]
+fn packed_relocations_name_no_more_words_than_the_file_could_have() {
+    const TABLE: u64 = 1 << 20;
+    let words = |values: &[u64]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let halves =
+        |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let dynamic_at = HEADER as u64 + 2 * 56;
+    let table_at = dynamic_at + 4 * 16;
+    let end = table_at + TABLE;
+
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(halves(&[3 | 62 << 16, 1]));
+    bytes.extend(words(&[0, HEADER as u64, 0]));
+    bytes.extend(halves(&[0, 64 | 56 << 16, 2 | 64 << 16, 0]));
+    for (kind, at, size, memory) in [(1, 0, end, 1_u64 << 40), (2, dynamic_at, 4 * 16, 4 * 16)] {
+        bytes.extend(halves(&[kind, 6]));
+        bytes.extend(words(&[at, at, at, size, memory, 0x1000]));
+    }
+    // RELR, RELRSZ, RELRENT and the end.
+    bytes.extend(words(&[36, table_at, 35, TABLE, 37, 8, 0, 0]));
+    bytes.extend(words(&[1 << 30]));
+    for _ in 1..TABLE / 8 {
+        bytes.extend(words(&[0x5555_5555_5555_5555]));
+    }
+    assert_eq!(bytes.len() as u64, end);
+
+    let image = Image::parse(&bytes).unwrap();
+    assert!(image.relocations().count() > 4_000_000);
+    let writable = image.writable();
+    let structure = Structure::Relr;
+    assert!(
+        matches!(writable.unread, Some(Error::Malformed { structure: it, .. }) if it == structure)
+    );
+    assert!(writable.excluded.len() as u64 <= end / 8 + 8, "{}", writable.excluded.len());
 }
 
 /// 65,535 bytes can be read again, one more cannot.
