@@ -26,8 +26,9 @@
 //! - [`call`] calls a closure. Both are `unsafe`, because the frames between the fault and the
 //!   guard are abandoned: they must be foreign, or have nothing left to do.
 //!
-//! [`Guard`] adds a deadline, the exact signal mask, and the guest's code range. Host code that
-//! a guest calls back runs under a [`barrier`], since its faults are the host's own.
+//! [`Guard`] adds a deadline, the exact signal mask, and the guest's code range, and calls functions
+//! that take and return a number ([`Guard::dispatch`]). Host code that a guest calls back runs
+//! under a [`barrier`], since its faults are the host's own.
 //!
 //! # What is not caught
 //!
