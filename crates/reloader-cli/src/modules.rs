@@ -37,6 +37,12 @@ pub struct Modules {
     #[arg(long)]
     watch: bool,
 
+    /// The file that the process of a core file executed, where the core file does not say
+    ///
+    /// Such are those that QEMU writes of the programs that it emulates.
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    executable: Option<PathBuf>,
+
     /// Show each of the loader's namespaces, with what is in it
     #[arg(long, conflicts_with = "watch")]
     namespaces: bool,
@@ -57,13 +63,18 @@ enum Target<'a> {
 impl Modules {
     /// Lists or watches; an error says why the process cannot be read.
     pub fn execute(self) -> anyhow::Result<()> {
-        match (Target::of(&self.target), self.watch) {
+        let target = Target::of(&self.target);
+        if self.executable.is_some() && !matches!(target, Target::Core(_)) {
+            usage(NAME, "--executable is for core files: the system knows what a process runs");
+        }
+        match (target, self.watch) {
             (Target::Own, false) => self.list(&of_process(&Process::own()?)?),
             (Target::Process(pid), false) => self.list(&of_process(&Process::open(pid)?)?),
             (Target::Core(path), false) => {
                 let bytes = crate::format::read(path)?;
-                let snapshot =
-                    core_file::snapshot(&bytes).with_context(|| format!("{}", path.display()))?;
+                let executable = self.executable.as_deref().map(crate::format::read).transpose()?;
+                let snapshot = core_file::snapshot(&bytes, executable.as_deref())
+                    .with_context(|| format!("{}", path.display()))?;
                 self.list(&snapshot)
             }
             (Target::Process(pid), true) => self.watch(pid),

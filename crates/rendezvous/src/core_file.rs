@@ -130,6 +130,45 @@ impl<'data> Core<'data> {
         }));
         true
     }
+
+    /// Takes what the core file has not of the program from the file that was executed, and says
+    /// whether it did.
+    ///
+    /// It is what [`supply`](Self::supply) does, for core files that do not note which files were
+    /// mapped (those that QEMU writes of the programs that it emulates, for one), and whose
+    /// lists may be found in no other way: headers and dynamic table are in memory that nobody has
+    /// written to. It is refused if its layout, the number of its program headers or its entry
+    /// point are not those of the process, or its first page is dumped and another. Of builds that
+    /// agree in all of that nothing tells which it was.
+    pub fn supply_program(&mut self, contents: &'data [u8]) -> bool {
+        let Some(loads) = self.program_loads(contents) else { return false };
+        self.supplied.add(loads);
+        true
+    }
+
+    /// What a file's segments were in memory, if it may be the program's.
+    fn program_loads(&self, contents: &'data [u8]) -> Option<Vec<(u64, &'data [u8])>> {
+        let Startup { layout, auxv, .. } = &self.startup;
+        let header = Header::parse(contents).filter(|header| header.layout == *layout)?;
+        let file: Bytes<'_> = [(0, contents)].into_iter().collect();
+        let segments = header.segments(&file, 0, usize::MAX).ok()?;
+        let table = segments.iter().find(|segment| segment.maps_offset(header.phoff))?;
+        let table = table.address.wrapping_add(header.phoff.wrapping_sub(table.offset));
+        let bias = layout.subtract(auxv.phdr?, table);
+        let is_it = auxv.phnum? == u64::try_from(segments.len()).ok()?
+            && auxv.entry? == layout.add(bias, header.entry);
+        let of_load = |load: &Segment| {
+            let start = usize::try_from(load.offset).unwrap_or(usize::MAX);
+            let size = usize::try_from(load.file_size).unwrap_or(usize::MAX);
+            let tail = contents.get(start..).unwrap_or_default();
+            (layout.add(bias, load.address), tail.get(..size).unwrap_or(tail))
+        };
+        let loads = segments.iter().filter(|segment| segment.kind == elf::PT_LOAD.0).map(of_load);
+        let loads: Vec<(u64, &[u8])> = is_it.then(|| loads.collect())?;
+        let (start, bytes) = loads.first()?;
+        let first_page = read_available(&self.dumped, *start, PAGE.min(bytes.len()));
+        bytes.starts_with(&first_page).then_some(loads)
+    }
 }
 
 impl Memory for Core<'_> {

@@ -131,7 +131,7 @@ impl Segment {
     }
 
     /// Whether the file's byte at this offset is mapped with the segment.
-    fn maps_offset(&self, offset: u64) -> bool {
+    pub(crate) fn maps_offset(&self, offset: u64) -> bool {
         let start = self.offset.wrapping_sub(self.offset % PAGE_U64);
         let end = self.offset.saturating_add(self.file_size);
         self.kind == elf::PT_LOAD.0 && (start..end).contains(&offset)
@@ -145,6 +145,7 @@ pub(crate) struct Header {
     pub(crate) kind: u16,
     pub(crate) machine: u16,
     pub(crate) os_abi: u8,
+    pub(crate) entry: u64,
     pub(crate) phoff: u64,
     pub(crate) phnum: u64,
     pub(crate) shoff: u64,
@@ -188,6 +189,7 @@ impl Header {
             kind: layout.u16(bytes, 16)?,
             machine: layout.u16(bytes, 18)?,
             os_abi: *bytes.get(7)?,
+            entry: layout.word(bytes, 24)?,
             phoff: layout.word(bytes, layout.pick(28, 32))?,
             phnum: if usize::from(entry_size) == segment_size(layout) { phnum } else { 0 },
             shoff: layout.word(bytes, layout.pick(32, 40))?,

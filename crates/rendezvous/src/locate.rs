@@ -108,6 +108,7 @@ impl Rendezvous {
                 program_headers: table,
                 program: program.dynamic(),
                 loader: loader.as_ref().and_then(LoadedImage::dynamic),
+                loader_bias: auxv.interpreter().filter(|_| loader.is_none()),
                 kernel: auxv
                     .sysinfo_ehdr
                     .and_then(|address| LoadedImage::by_header(memory, address)?.range()),
@@ -234,19 +235,21 @@ pub(crate) struct Landmarks {
     /// Where the dynamic tables of program and loader are.
     program: Option<u64>,
     loader: Option<u64>,
+    /// Where a loader is whose headers cannot be read: its own addresses begin at 0.
+    loader_bias: Option<u64>,
     /// What the kernel's image occupies. The loader may have its table moved, within it.
     pub(crate) kernel: Option<Range<u64>>,
 }
 
 impl Landmarks {
-    pub(crate) fn role(&self, dynamic: u64, is_first: bool) -> Role {
+    pub(crate) fn role(&self, bias: u64, dynamic: u64, is_first: bool) -> Role {
         if self.kernel.as_ref().is_some_and(|kernel| kernel.contains(&dynamic)) {
             return Role::Kernel;
         }
         if self.program == Some(dynamic) || (self.program.is_none() && is_first) {
             return Role::Program;
         }
-        if self.loader == Some(dynamic) {
+        if self.loader == Some(dynamic) || self.loader_bias == Some(bias) {
             return Role::Loader;
         }
         Role::Library

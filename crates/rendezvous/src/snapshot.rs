@@ -322,7 +322,7 @@ impl Rendezvous {
         node: Node,
         name: Option<Vec<u8>>,
     ) -> Module {
-        let role = self.landmarks.role(node.dynamic, namespace == 0 && is_first);
+        let role = self.landmarks.role(node.bias, node.dynamic, namespace == 0 && is_first);
         Module {
             namespace: u32::try_from(namespace).unwrap_or(u32::MAX),
             link_map: node.address,

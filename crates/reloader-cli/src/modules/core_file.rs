@@ -4,25 +4,37 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
-use rendezvous::{Bytes, Core, Location, Memory, Snapshot};
+use anyhow::{Context, anyhow, bail};
+use rendezvous::{Bytes, Core, LocateError, Location, Memory, Snapshot};
 
-/// The modules in a core file, with what it lacks taken from the files that were mapped.
-pub fn snapshot(core: &[u8]) -> anyhow::Result<Snapshot> {
+/// The modules in a core file, with what it lacks taken from the files that were mapped, and from
+/// what was executed, if that is named.
+pub fn snapshot(core: &[u8], executable: Option<&[u8]>) -> anyhow::Result<Snapshot> {
     let files = files(&Core::parse(core)?);
     let mut core = Core::parse(core)?;
     for (path, contents) in &files {
         // Those that have changed since are not taken.
         core.supply(path, contents);
     }
+    if executable.is_some_and(|contents| !core.supply_program(contents)) {
+        bail!("the file that is named by --executable is not what this process executed");
+    }
     // A static program tells by its file alone where its list is.
-    let executable = core.startup().auxv.phdr.and_then(|address| {
+    let noted = core.startup().auxv.phdr.and_then(|address| {
         let path = rendezvous::Mappings::mapping_at(core.mappings(), address)?.file?.path;
         let (_, contents) = files.iter().find(|(it, _)| *it == path)?;
-        Some([(0, contents.as_slice())].into_iter().collect::<Bytes<'_>>())
+        Some(contents.as_slice())
     });
-    let executable = executable.as_ref().map(|it| it as &dyn Memory);
-    let Location::Found(rendezvous) = core.locate(executable)? else {
+    let executable = executable.or(noted);
+    let file = executable.map(|it| [(0, it)].into_iter().collect::<Bytes<'_>>());
+    let location = core.locate(file.as_ref().map(|it| it as &dyn Memory));
+    let location = match location {
+        Err(LocateError::Unreadable { .. }) if executable.is_none() => {
+            location.context("it may be found with the program's file: name it by --executable")?
+        }
+        other => other?,
+    };
+    let Location::Found(rendezvous) = location else {
         return Err(anyhow!("the process died before its loader had run"));
     };
     let mut snapshot = rendezvous.snapshot(&core);

@@ -6,6 +6,9 @@
 mod cores;
 /// Lists that are damaged, and where the walk along them ends.
 mod damaged;
+/// Core files of programs for other processors, made by their emulator.
+#[cfg(target_os = "linux")]
+mod foreign;
 /// Layouts and ways to the lists that no process of this machine has.
 mod handmade;
 /// Reading memory: limits, batches, pages that are not there.
