@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use build_info::{BuildInfo, Questions};
-use gimli::{AttributeValue, EndianSlice, LittleEndian};
+use gimli::{AttributeValue, EndianSlice, RunTimeEndian};
 use object::elf::{FileHeader32, FileHeader64, SHF_ALLOC, SHF_EXECINSTR};
 use object::read::elf::{FileHeader, SectionHeader};
 use object::{Endianness, ReadRef};
@@ -62,10 +62,11 @@ impl<'a> Sections<'a> {
 /// The table that gimli's ordinary interface gives.
 fn table(bytes: &[u8]) -> Vec<Row> {
     let sections = Sections::of(bytes);
+    let endian = if bytes[5] == 2 { RunTimeEndian::Big } else { RunTimeEndian::Little };
     let contents = |id: gimli::SectionId| {
         let found = sections.named.iter().find(|(name, _)| name == id.name());
         let bytes = found.map_or(&[][..], |(_, bytes)| bytes);
-        Ok::<_, gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+        Ok::<_, gimli::Error>(EndianSlice::new(bytes, endian))
     };
     let dwarf = gimli::Dwarf::load(contents).expect("debug information");
     let mut rows = Vec::new();
@@ -322,6 +323,50 @@ fn compressed_sections_say_what_plain_ones_do() {
         };
         assert_eq!(facts(&alone), facts(&whole), "{kind}");
         assert!(alone.units.iter().all(|unit| unit.producer.is_none()), "read from {kind} lines");
+    }
+}
+
+#[test]
+fn machines_of_the_other_byte_order_give_gimlis_table_and_have_owners() {
+    let workshop = Workshop::new();
+    workshop
+        .write("start.c", "#include \"add.h\"\nint _start(int x) { return add(x) + other(x); }\n");
+    workshop.write("other.c", "#include \"add.h\"\nint other(int x) { return add(x) * 2; }\n");
+    let header = "static inline __attribute__((noinline)) int add(int x) { return x + 3; }\n";
+    workshop.write("add.h", &format!("int other(int);\n{header}"));
+    for target in
+        ["s390x-linux-gnu", "mips-linux-gnu", "mips64-linux-gnuabi64", "powerpc64-linux-gnu"]
+    {
+        for options in ["-gdwarf-5", "-gdwarf-4", "-gdwarf-3", "-gdwarf-2", "-g -fdebug-macro"] {
+            let compile = format!("clang-19 --target={target} -O1 {options} -c");
+            if workshop.run(&format!("{compile} start.c other.c")).is_none()
+                || workshop.run("ld.lld-19 -e _start start.o other.o -o image").is_none()
+            {
+                return;
+            }
+            let image = workshop.at("image");
+            let bytes = std::fs::read(&image).expect("an image");
+            assert_eq!(bytes[5], 2, "the most significant byte comes first");
+            let info = agrees(&image);
+            let told = format!("{target} {options}");
+            for (number, name) in ["start.c", "other.c"].iter().enumerate() {
+                assert_eq!(info.units[number].name(), *name, "{told}");
+                assert!(info.units[number].size > 0, "{told}");
+            }
+            let sources = workshop.run("llvm-dwarfdump-19 --show-sources image");
+            let Some(sources) = sources.filter(|_| !options.contains("macro")) else { continue };
+            let theirs: BTreeSet<&str> = sources.lines().collect();
+            let ours: BTreeSet<&str> = info.files.iter().map(|file| &*file.path).collect();
+            assert_eq!(ours, theirs, "{told}");
+            // There symbols lead to descriptors of functions.
+            if !target.starts_with("powerpc64") {
+                let [other] = build_info::elf::symbol(&bytes, "other").expect("symbols")[..] else {
+                    panic!("{told}")
+                };
+                let owner = info.owners(other).owner().expect("an owner").unit;
+                assert_eq!(owner.0, 1, "{told}");
+            }
+        }
     }
 }
 
