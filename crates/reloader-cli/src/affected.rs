@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::inquiry::{Answer, Inquiry, Narrow};
 use crate::legible::legible;
-use crate::report::{print, remark};
+use crate::report::{print, print_json, remark};
 use crate::units::Called;
-use crate::units::listing::Listed;
+use crate::units::listing::{COMMANDS_AND_FILES, Files, Listed};
 
 /// Show which units have to be compiled again when files have changed
 ///
@@ -61,10 +61,10 @@ impl Affected {
             })
             .collect();
         let (wanted, narrow) = match self.json {
-            true => (Questions::ALL, Narrow::Nothing),
+            true => (Questions::ALL, Narrow::Now(COMMANDS_AND_FILES)),
             false => (
                 Questions { commands: self.commands, ..Questions::FILES },
-                Narrow::Paths(asked.as_flattened().to_vec()),
+                Narrow::Paths(asked.clone()),
             ),
         };
         let answer = subject.answer(wanted, &narrow)?;
@@ -90,9 +90,10 @@ impl Affected {
                 unit.kind == Kind::Source && !is_known
             };
             let partial = (0..).take(info.units.len()).filter(is_partial).count();
-            let units = units.iter().map(|id| Listed::of(info, &info.units[id.0 as usize]));
-            let listing = Listing { file: &answer.name, units: units.collect(), unknown, partial };
-            return print(&serde_json::to_string(&listing)?);
+            let units = || units.iter().map(|id| &info.units[id.0 as usize]);
+            let files = Files::of(info, units())?;
+            let units = units().map(|unit| Listed::of(&files, unit)).collect();
+            return print_json(&Listing { file: &answer.name, units, unknown, partial });
         }
         if self.commands {
             print_commands(&answer, &units)?;
@@ -112,7 +113,7 @@ impl Affected {
 
 /// Prints the command of each unit, as a shell takes it.
 fn print_commands(answer: &Answer, units: &[UnitId]) -> anyhow::Result<()> {
-    let database = answer.info.compile_commands(&answer.resolve);
+    let database = answer.info.compile_commands_of(units.iter().copied(), &answer.resolve);
     for id in units {
         let unit = &answer.info.units[id.0 as usize];
         let wanting = database.wanting.iter().find(|wanting| wanting.unit == *id);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use build_info::Questions;
 use clap::Args;
 
-use crate::inquiry::Inquiry;
+use crate::inquiry::{Inquiry, Narrow};
 use crate::report::remark;
 use crate::whole::write_whole;
 
@@ -31,7 +31,7 @@ pub struct BuildReport {
 impl BuildReport {
     /// Writes the page; an error says why it cannot be.
     pub fn execute(self) -> anyhow::Result<()> {
-        let answer = self.inquiry.answer(Questions::ALL)?;
+        let answer = self.inquiry.answer(Questions::ALL, &Narrow::Now(Questions::ALL))?;
         write_whole(&self.output, page::page(&answer.name, &answer.info)?.as_bytes())?;
         remark(&format!("written to {}", self.output.display()));
         Ok(())

@@ -1,14 +1,15 @@
 //! `reloader compile-commands`: a compilation database out of an image.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use build_info::{CompileCommand, Gap, Questions, Wanting};
 use clap::Args;
 use serde::Serialize;
 
-use crate::inquiry::Inquiry;
+use crate::inquiry::{Inquiry, Narrow};
 use crate::legible::legible;
-use crate::report::{print, remark};
+use crate::report::{print_by, remark};
 use crate::whole::write_whole;
 
 /// Write a compile_commands.json with the commands that an image was built with
@@ -44,19 +45,25 @@ struct Written<'a> {
 impl CompileCommands {
     /// Writes the database; an error says why it cannot be.
     pub fn execute(self) -> anyhow::Result<()> {
-        // The files tell where sources lie, and which of several units a command is of.
+        // The files tell where sources lie, and which of several units a command is of; once that is
+        // known they are not needed.
         let wanted = Questions { commands: true, files: true, contributions: false };
-        let answer = self.inquiry.answer(wanted)?;
+        let answer = self.inquiry.answer(wanted, &Narrow::Then(COMMANDS))?;
         let database = answer.info.compile_commands(&answer.resolve);
         let is_wanted = |entry: &&CompileCommand| {
             !self.complete || !database.wanting.iter().any(|one| one.unit == entry.unit)
         };
         let entries: Vec<Written<'_>> =
             database.entries.iter().filter(is_wanted).map(Written::of).collect();
-        let text = serde_json::to_string_pretty(&entries)?;
         match &self.output {
-            Some(path) => write_whole(path, format!("{text}\n").as_bytes())?,
-            None => print(&text)?,
+            Some(path) => {
+                let text = serde_json::to_string_pretty(&entries)?;
+                write_whole(path, format!("{text}\n").as_bytes())?;
+            }
+            None => print_by(|out| {
+                serde_json::to_writer_pretty(&mut *out, &entries)?;
+                out.write_all(b"\n")
+            })?,
         }
         for wanting in &database.wanting {
             if let Some(unit) = answer.info.units.get(wanting.unit.0 as usize) {
@@ -86,6 +93,9 @@ impl<'a> Written<'a> {
         }
     }
 }
+
+/// What is needed of what is known.
+const COMMANDS: Questions = Questions { commands: true, files: false, contributions: false };
 
 fn cure(gap: Gap) -> Option<&'static str> {
     match gap {

@@ -56,8 +56,8 @@ pub struct Inquiry {
 
 impl Inquiry {
     /// Finds out what is asked; an error says why it cannot be.
-    pub fn answer(&self, questions: Questions) -> anyhow::Result<Answer> {
-        self.open()?.answer(questions, &Narrow::Nothing)
+    pub fn answer(&self, questions: Questions, narrow: &Narrow) -> anyhow::Result<Answer> {
+        self.open()?.answer(questions, narrow)
     }
 
     /// Opens the file that knows: the image, or its PDB.

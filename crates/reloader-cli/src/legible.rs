@@ -2,13 +2,16 @@
 
 /// A text as a terminal can show it: it is an image's, which may have control characters in it.
 pub fn legible(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| {
-            let escaped = letter.is_control().then(|| letter.escape_default());
-            let plain = escaped.is_none().then_some(letter);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
+    // Nearly none has. The ones behind ASCII begin with 0xc2.
+    if !text.bytes().any(|byte| byte.is_ascii_control() || byte == 0xc2) {
+        return text.to_owned();
+    }
+    let shown = text.chars().flat_map(|letter| {
+        let escaped = letter.is_control().then(|| letter.escape_default());
+        let plain = escaped.is_none().then_some(letter);
+        escaped.into_iter().flatten().chain(plain)
+    });
+    shown.collect()
 }
 
 #[cfg(test)]

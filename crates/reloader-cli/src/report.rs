@@ -1,7 +1,7 @@
 //! Where reports go: one line each, flushed, as text or as JSON.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anstyle::Style;
@@ -155,6 +155,28 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints what `write` writes, without having all of it at once; otherwise as [`print`].
+pub fn print_by(write: impl FnOnce(&mut Out) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to the standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The standard output, of which nobody else writes anything meanwhile.
+pub type Out = BufWriter<StdoutLock<'static>>;
+
+/// Prints one object.
+pub fn print_json(object: &impl Serialize) -> anyhow::Result<()> {
+    print_by(|out| {
+        serde_json::to_writer(&mut *out, object)?;
+        out.write_all(b"\n")
+    })
+}
+
 /// Says why the program failed.
 pub fn complain(error: &anyhow::Error) {
     say(Palette::of(&io::stderr()).bad, &reason(error));
@@ -186,6 +208,8 @@ fn write_flushed(out: &mut impl Write, line: &str) -> io::Result<()> {
     out.write_all(line.as_bytes())?;
     out.flush()
 }
+
+const BUFFER: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod long;
 mod table;
+mod uses;
 
 pub mod listing;
 
@@ -10,10 +11,10 @@ use clap::Args;
 
 pub use self::table::{Called, counted, toolchain};
 
-use self::listing::Listing;
-use crate::inquiry::Inquiry;
+use self::listing::{COMMANDS_AND_FILES, Files, Listing};
+use crate::inquiry::{Inquiry, Narrow};
 use crate::palette::Palette;
-use crate::report::print;
+use crate::report::{print_by, print_json};
 
 /// Show which units an image was built of, compiled how, from which files
 ///
@@ -39,13 +40,18 @@ pub struct Units {
 impl Units {
     /// Shows the units; an error says why they cannot be found out.
     pub fn execute(self) -> anyhow::Result<()> {
-        let answer = self.inquiry.answer(Questions::ALL)?;
+        // The table counts files; all else tells of each.
+        let narrow = match self.json || self.long {
+            true => Narrow::Now(COMMANDS_AND_FILES),
+            false => Narrow::Then(Questions::FILES),
+        };
+        let answer = self.inquiry.answer(Questions::ALL, &narrow)?;
         if self.json {
-            print(&serde_json::to_string(&Listing::of(&answer.info))?)
-        } else {
-            let palette = Palette::of(&std::io::stdout());
-            print(table::of(&answer.name, &answer.info, self.long, &palette).trim_end())
+            let files = Files::of(&answer.info, &answer.info.units)?;
+            return print_json(&Listing::of(&answer.info, &files));
         }
+        let palette = Palette::of(&std::io::stdout());
+        print_by(|out| table::write(out, &answer.name, &answer.info, self.long, &palette))
     }
 }
 

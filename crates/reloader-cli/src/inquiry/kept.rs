@@ -14,10 +14,12 @@ pub type Witness = (String, Stamp);
 
 /// To what a question is narrowed down.
 pub enum Narrow {
-    /// All of the image.
-    Nothing,
-    /// The units that were made from these files.
-    Paths(Vec<String>),
+    /// This much of what was kept, and whether each file is there now.
+    Now(Questions),
+    /// This much of what was kept, and files as they were then.
+    Then(Questions),
+    /// The units that were made from these files, each by the first of its paths that is known.
+    Paths(Vec<[String; 2]>),
     /// The owners of these addresses.
     Addresses(Vec<u64>),
 }
@@ -38,14 +40,16 @@ impl Kept {
     }
 
     /// The answer, if it was given before: alone, or among all. Of a narrow one only as much as
-    /// matters.
-    pub fn load(&self, questions: &Questions, narrow: &Narrow) -> Option<BuildInfo> {
+    /// matters. `read` is what is found out where nothing is kept, which may be more than is asked.
+    pub fn load(&self, asked: &Questions, read: &Questions, narrow: &Narrow) -> Option<BuildInfo> {
         let load = |key: &CacheKey| match narrow {
-            Narrow::Nothing => self.cache.load(key, questions),
-            Narrow::Paths(paths) => self.cache.load_for_paths(key, paths, questions.commands),
+            Narrow::Now(part) | Narrow::Then(part) => self.cache.load(key, part),
+            Narrow::Paths(paths) => {
+                self.cache.load_for_paths(key, paths.as_flattened(), asked.commands)
+            }
             Narrow::Addresses(addresses) => self.cache.load_for_addresses(key, addresses),
         };
-        load(&self.key(&Questions::ALL)).or_else(|| load(&self.key(questions)))
+        load(&self.key(&Questions::ALL)).or_else(|| load(&self.key(read)))
     }
 
     /// Keeps an answer. Where that cannot be done, the next question takes as long as this one.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ pub struct Subject<'a> {
 pub struct Answer {
     /// The image, as it was named.
     pub name: String,
-    pub info: BuildInfo,
+    /// The system takes the memory back sooner than piece after piece could be given back.
+    pub info: ManuallyDrop<BuildInfo>,
     /// Where recorded paths lead.
     pub resolve: Resolve,
 }
@@ -85,27 +87,39 @@ impl<'a> Subject<'a> {
     }
 
     /// Finds out what is asked; an error says why it cannot be.
-    pub fn answer(self, mut questions: Questions, narrow: &Narrow) -> anyhow::Result<Answer> {
-        // There the names of the sources come with the commands, at next to no cost.
-        questions.commands |= self.format == Format::Pdb || self.inquiry.run;
+    pub fn answer(self, asked: Questions, narrow: &Narrow) -> anyhow::Result<Answer> {
+        let mut read = asked;
+        // There the names of the sources come with the commands, at next to no cost; and a compiler
+        // is asked by its command.
+        read.commands |= self.format == Format::Pdb || self.inquiry.run;
         let kept = if self.inquiry.no_cache { None } else { self.kept()? };
-        let info = match kept.as_ref().and_then(|kept| kept.load(&questions, narrow)) {
+        let load = |narrow: &Narrow| kept.as_ref()?.load(&asked, &read, narrow);
+        let mut known = load(narrow);
+        let mut look = matches!(narrow, Narrow::Now(_));
+        // What is not known by the path that it had then may be known by the one that it has now.
+        if let (Some(info), Narrow::Paths(paths)) = (&known, narrow)
+            && paths.iter().any(|paths| info.affected(paths).units.is_empty())
+        {
+            known = load(&Narrow::Then(asked));
+            look = true;
+        }
+        let info = match known {
             Some(mut info) => {
-                // Files may have come and gone meanwhile, and this tells of each.
-                if questions == Questions::ALL {
+                // Files may have come and gone meanwhile.
+                if look {
                     info.resolve(&self.resolve);
                 }
                 info
             }
             None => {
-                let (info, witnesses) = self.find_out(&questions)?;
+                let (info, witnesses) = self.find_out(&read)?;
                 if let Some(kept) = &kept {
-                    kept.store(&info, &questions, &witnesses);
+                    kept.store(&info, &read, &witnesses);
                 }
                 info
             }
         };
-        Ok(Answer { name: self.name, info, resolve: self.resolve })
+        Ok(Answer { name: self.name, info: ManuallyDrop::new(info), resolve: self.resolve })
     }
 
     /// Finds out what is asked by reading, and on which files that depends.

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use build_info::{
-    BuildInfo, Command, Fact, FileUse, Flag, Format, Found, Identity, Kind, Provenance, Quoting,
-    Unit,
+    BuildInfo, Command, Fact, FileUse, Flag, Format, Found, Identity, Kind, Provenance, Questions,
+    Quoting, Unit,
 };
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::uses::Uses;
 
 use crate::destination::hexadecimal;
 
@@ -33,7 +36,7 @@ pub struct Listed<'a> {
     arguments: Option<Vec<String>>,
     language: Option<&'a str>,
     version: Option<String>,
-    files: Vec<Used<'a>>,
+    files: Vec<&'a RawValue>,
     size: u64,
     provenance: Sources,
     kind: &'static str,
@@ -94,8 +97,24 @@ struct Group<'a> {
     characteristics: u32,
 }
 
+/// What is needed for a listing of what is known.
+pub const COMMANDS_AND_FILES: Questions =
+    Questions { commands: true, files: true, contributions: false };
+
+/// The files of units, each written once: there can be thousands of times as many uses of them.
+pub struct Files(Uses<Box<RawValue>>);
+
+impl Files {
+    pub fn of<'a>(
+        info: &BuildInfo,
+        units: impl IntoIterator<Item = &'a Unit>,
+    ) -> serde_json::Result<Self> {
+        Uses::of(info, units, |used| to_raw_value(&Used::of(info, used))).map(Self)
+    }
+}
+
 impl<'a> Listing<'a> {
-    pub fn of(info: &'a BuildInfo) -> Self {
+    pub fn of(info: &'a BuildInfo, files: &'a Files) -> Self {
         let groups = info.groups.iter().map(|group| Group {
             name: &group.name,
             address: group.address,
@@ -105,7 +124,7 @@ impl<'a> Listing<'a> {
         });
         Self {
             format: format(info.format),
-            units: info.units.iter().map(|unit| Listed::of(info, unit)).collect(),
+            units: info.units.iter().map(|unit| Listed::of(files, unit)).collect(),
             linker: info.linker.as_ref().map(Linker::of),
             identity: info.identity.as_ref().map(identity),
             groups: groups.collect(),
@@ -115,7 +134,7 @@ impl<'a> Listing<'a> {
 }
 
 impl<'a> Listed<'a> {
-    pub fn of(info: &'a BuildInfo, unit: &'a Unit) -> Self {
+    pub fn of(files: &'a Files, unit: &'a Unit) -> Self {
         let command = unit.command.as_ref().map(|fact| &fact.value);
         Self {
             module: &unit.module,
@@ -127,7 +146,7 @@ impl<'a> Listed<'a> {
             arguments: command.map(Command::arguments),
             language: unit.language.as_deref(),
             version: unit.front_end.map(|version| version.to_string()),
-            files: unit.files.iter().filter_map(|used| Used::of(info, used)).collect(),
+            files: files.0.in_unit(unit).map(|file| &**file).collect(),
             size: unit.size,
             provenance: Sources {
                 object: said(&unit.object),
@@ -158,6 +177,7 @@ fn source_of_files(unit: &Unit) -> Option<&'static str> {
 }
 
 impl<'a> Used<'a> {
+    /// Nothing if there is no such file.
     fn of(info: &'a BuildInfo, used: &FileUse) -> Option<Self> {
         let file = info.files.get(used.file.0 as usize)?;
         let checksum = used.checksum.and_then(|at| info.checksums.get(at as usize));

@@ -1,88 +1,94 @@
 //! All that is known of a unit, as text.
 
-use std::fmt::Write;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use build_info::{BuildInfo, Command, Fact, FileUse, Found, Linker, Unit};
 
 use super::listing::{flag, line};
+use super::uses::Uses;
 use crate::legible::legible;
 use crate::palette::Palette;
 
 /// Writes a line for each thing that is known of a unit.
-pub fn write(info: &BuildInfo, unit: &Unit, palette: &Palette, text: &mut String) {
-    let mut lines = Lines { palette, text };
-    lines.plain("module", &unit.module);
-    lines.plain("archive", unit.archive.as_deref().unwrap_or_default());
-    lines.fact("object", &unit.object);
-    lines.fact("source", &unit.source);
-    lines.fact("directory", &unit.cwd);
-    lines.fact("compiler", &unit.compiler);
-    lines.fact("pdb", &unit.compiler_pdb);
-    lines.command(&unit.command);
-    lines.plain("defined", &unit.definitions.join(" "));
-    lines.plain("target", unit.target.as_deref().unwrap_or_default());
+pub fn write(
+    unit: &Unit,
+    files: &Uses<String>,
+    palette: &Palette,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut lines = Lines { palette, out };
+    lines.plain("module", &unit.module)?;
+    lines.plain("archive", unit.archive.as_deref().unwrap_or_default())?;
+    lines.fact("object", &unit.object)?;
+    lines.fact("source", &unit.source)?;
+    lines.fact("directory", &unit.cwd)?;
+    lines.fact("compiler", &unit.compiler)?;
+    lines.fact("pdb", &unit.compiler_pdb)?;
+    lines.command(&unit.command)?;
+    lines.plain("defined", &unit.definitions.join(" "))?;
+    lines.plain("target", unit.target.as_deref().unwrap_or_default())?;
     let version = |version: &Option<build_info::Version>| {
         version.as_ref().map(ToString::to_string).unwrap_or_default()
     };
-    lines.plain("front end", &version(&unit.front_end));
-    lines.plain("back end", &version(&unit.back_end));
-    lines.plain("producer", unit.producer.as_deref().unwrap_or_default());
+    lines.plain("front end", &version(&unit.front_end))?;
+    lines.plain("back end", &version(&unit.back_end))?;
+    lines.plain("producer", unit.producer.as_deref().unwrap_or_default())?;
     let flags: Vec<&str> = unit.flags.iter().copied().map(flag).collect();
-    lines.plain("flags", &flags.join(", "));
-    for used in &unit.files {
-        lines.file(info, used);
+    lines.plain("flags", &flags.join(", "))?;
+    files.in_unit(unit).try_for_each(|file| out.write_all(file.as_bytes()))
+}
+
+/// The line for a file of a unit.
+pub fn file(info: &BuildInfo, used: &FileUse, palette: &Palette) -> Result<String, Infallible> {
+    let Palette { quiet, odd, .. } = palette;
+    let mut line = String::new();
+    let Some(file) = info.files.get(used.file.0 as usize) else { return Ok(line) };
+    // A string takes whatever is written.
+    let _ = write!(line, "{quiet}{:>12}{quiet:#}  {}", "file", legible(&file.path));
+    if file.found == Found::Missing {
+        let _ = write!(line, "  {odd}not found{odd:#}");
     }
+    let _ = write!(line, "{quiet}");
+    if let Some(sum) = used.checksum.and_then(|at| info.checksums.get(at as usize)) {
+        let _ = write!(line, "  {}:{sum}", sum.kind());
+    }
+    let _ = writeln!(line, " ({}){quiet:#}", used.provenance);
+    Ok(line)
 }
 
 /// Writes a line for each thing that is known of the linker.
-pub fn write_linker(linker: &Linker, palette: &Palette, text: &mut String) {
-    let mut lines = Lines { palette, text };
-    lines.fact("directory", &linker.cwd);
-    lines.fact("linker", &linker.executable);
-    lines.fact("pdb", &linker.pdb);
-    lines.command(&linker.command);
+pub fn write_linker(linker: &Linker, palette: &Palette, out: &mut dyn Write) -> io::Result<()> {
+    let mut lines = Lines { palette, out };
+    lines.fact("directory", &linker.cwd)?;
+    lines.fact("linker", &linker.executable)?;
+    lines.fact("pdb", &linker.pdb)?;
+    lines.command(&linker.command)
 }
 
 struct Lines<'a> {
     palette: &'a Palette,
-    text: &'a mut String,
+    out: &'a mut dyn Write,
 }
 
 impl Lines<'_> {
-    fn plain(&mut self, what: &str, value: &str) {
+    fn plain(&mut self, what: &str, value: &str) -> io::Result<()> {
         let Palette { quiet, .. } = self.palette;
-        if !value.is_empty() {
-            // A string takes whatever is written, here and below.
-            let _ = writeln!(self.text, "{quiet}{what:>12}{quiet:#}  {}", legible(value));
+        if value.is_empty() {
+            return Ok(());
         }
+        writeln!(self.out, "{quiet}{what:>12}{quiet:#}  {}", legible(value))
     }
 
-    fn fact(&mut self, what: &str, fact: &Option<Fact<String>>) {
-        self.plain(what, fact.as_ref().map_or("", |fact| &fact.value));
+    fn fact(&mut self, what: &str, fact: &Option<Fact<String>>) -> io::Result<()> {
+        self.plain(what, fact.as_ref().map_or("", |fact| &fact.value))
     }
 
-    fn command(&mut self, command: &Option<Fact<Command>>) {
-        let Some(command) = command else { return };
+    fn command(&mut self, command: &Option<Fact<Command>>) -> io::Result<()> {
+        let Some(command) = command else { return Ok(()) };
         let cut = if command.value.is_cut() { ", cut short" } else { "" };
         let shown = format!("{} ({}{cut})", line(&command.value), command.provenance);
-        self.plain("command", &shown);
-    }
-
-    fn file(&mut self, info: &BuildInfo, used: &FileUse) {
-        let Palette { quiet, odd, .. } = self.palette;
-        let Some(file) = info.files.get(used.file.0 as usize) else { return };
-        let checksum = used.checksum.and_then(|at| info.checksums.get(at as usize));
-        let checksum = checksum.map(|sum| format!("  {}:{sum}", sum.kind())).unwrap_or_default();
-        let missing = match file.found {
-            Found::Missing => format!("  {odd}not found{odd:#}"),
-            _ => String::new(),
-        };
-        let path = legible(&file.path);
-        let from = used.provenance;
-        let _ = writeln!(
-            self.text,
-            "{quiet}{:>12}{quiet:#}  {path}{missing}{quiet}{checksum} ({from}){quiet:#}",
-            "file"
-        );
+        self.plain("command", &shown)
     }
 }

@@ -1,56 +1,64 @@
 //! The units as text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
+use std::io::{self, Write};
 
 use build_info::{BuildInfo, Format, Kind, Unit};
 
 use super::listing::kind;
 use super::long;
+use super::uses::Uses;
 use crate::legible::legible;
 use crate::palette::Palette;
 
-/// A table of the units, with all that is known of each if that is wanted.
-pub fn of(name: &str, info: &BuildInfo, is_long: bool, palette: &Palette) -> String {
+/// Writes a table of the units, with all that is known of each if that is wanted.
+pub fn write(
+    out: &mut dyn Write,
+    name: &str,
+    info: &BuildInfo,
+    is_long: bool,
+    palette: &Palette,
+) -> io::Result<()> {
     let Palette { good, odd, apart, .. } = palette;
-    let mut text = String::new();
     let format = match info.format {
         Format::Pdb => "PDB",
         Format::MachO => "Mach-O",
         _ => "ELF",
     };
-    // A string takes whatever is written, here and below.
-    let _ = writeln!(
-        text,
+    writeln!(
+        out,
         "{good}{}{good:#}: {format}, {}, {}",
         legible(name),
         counted(info.units.len(), "unit"),
         counted(info.files.len(), "file"),
-    );
+    )?;
     for (toolchain, units) in toolchains(info) {
-        let _ = writeln!(text, "  {}: {}", legible(&toolchain), counted(units, "unit"));
+        writeln!(out, "  {}: {}", legible(&toolchain), counted(units, "unit"))?;
     }
     if let Some(linker) = &info.linker {
         let executable = linker.executable.as_ref().map(|fact| fact.value.as_str());
         if let Some(called) = linker.producer.as_deref().or(executable) {
-            let _ = writeln!(text, "  linked by {}", legible(called));
+            writeln!(out, "  linked by {}", legible(called))?;
         }
         if is_long {
-            long::write_linker(linker, palette, &mut text);
+            long::write_linker(linker, palette, out)?;
         }
     }
     if is_long && !info.groups.is_empty() {
-        let _ = writeln!(text, "\n{:>10}  {:>10}  group", "address", "size");
+        writeln!(out, "\n{:>10}  {:>10}  group", "address", "size")?;
         for group in &info.groups {
             let address = format!("{:#x}", group.address);
             let size = format!("{:#x}", group.size);
-            let _ = writeln!(text, "{address:>10}  {size:>10}  {}", legible(&group.name));
+            writeln!(out, "{address:>10}  {size:>10}  {}", legible(&group.name))?;
         }
     }
-    let _ = writeln!(text, "\n{:>10}  {:>7}  {:<9}  unit", "size", "files", "language");
+    writeln!(out, "\n{:>10}  {:>7}  {:<9}  unit", "size", "files", "language")?;
     let called = Called::of(info);
+    let listed = info.units.iter().filter(|_| is_long);
+    let Ok(files) = Uses::of(info, listed, |used| long::file(info, used, palette));
     for unit in &info.units {
-        let files = match (unit.files.len(), unit.has_all_files()) {
+        let count = match (unit.files.len(), unit.has_all_files()) {
             (0, _) => "-".to_owned(),
             (count, false) => format!("{count}+"),
             (count, true) => count.to_string(),
@@ -60,21 +68,21 @@ pub fn of(name: &str, info: &BuildInfo, is_long: bool, palette: &Palette) -> Str
             Kind::Source => String::new(),
             other => format!("  {apart}{}{apart:#}", kind(other)),
         };
-        let _ = writeln!(
-            text,
-            "{:>10}  {files:>7}  {:<9}  {}{remark}",
+        writeln!(
+            out,
+            "{:>10}  {count:>7}  {:<9}  {}{remark}",
             unit.size,
             legible(language),
             legible(&called.name(unit)),
-        );
+        )?;
         if is_long {
-            long::write(info, unit, palette, &mut text);
+            long::write(unit, &files, palette, out)?;
         }
     }
     for remark in &info.remarks {
-        let _ = writeln!(text, "\n{odd}{}{odd:#}", legible(remark));
+        writeln!(out, "\n{odd}{}{odd:#}", legible(remark))?;
     }
-    text
+    Ok(())
 }
 
 /// What units are called.
@@ -92,13 +100,13 @@ impl<'a> Called<'a> {
     }
 
     /// A unit's name. Several may be made from one source; then the module tells them apart.
-    pub fn name(&self, unit: &Unit) -> String {
+    pub fn name<'u>(&self, unit: &'u Unit) -> Cow<'u, str> {
         let name = unit.name();
         let is_alone = self.uses.get(name).is_none_or(|&uses| uses == 1);
         if is_alone || unit.module.is_empty() || unit.module == name {
-            return name.to_owned();
+            return Cow::Borrowed(name);
         }
-        format!("{name} ({})", unit.module)
+        Cow::Owned(format!("{name} ({})", unit.module))
     }
 }
 

@@ -86,6 +86,25 @@ fn an_image_that_is_linked_anew_under_the_same_identity_is_read_anew() {
 }
 
 #[test]
+fn a_file_that_was_elsewhere_when_it_was_asked_first_is_known_where_it_is_now() {
+    let desk = Desk::new();
+    for directory in ["real", "work"] {
+        fs::create_dir(desk.path(directory)).unwrap();
+    }
+    let source = desk.write("real/unit.c", "int main(void) { return 0; }\n");
+    std::os::unix::fs::symlink("real", desk.path("link")).unwrap();
+    let flags = ["-g", "link/unit.c"];
+    let Some(_) = desk.compile("", &flags, "image") else { return };
+    let ask = || desk.run(["affected", "image", "real/unit.c", "--cache-dir", "kept"]);
+    // Then the link led nowhere.
+    fs::rename(desk.path("real"), desk.path("away")).unwrap();
+    assert_eq!(ask().output, "");
+    fs::rename(desk.path("away"), desk.path("real")).unwrap();
+    assert!(source.is_file());
+    assert_eq!(ask().output, "link/unit.c\n");
+}
+
+#[test]
 fn a_build_that_changes_what_it_says_is_noticed() {
     let Some(project) = Project::build(System::Ninja, &GCC) else { return };
     let desk = Desk::new();
