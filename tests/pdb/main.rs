@@ -2,6 +2,8 @@
 
 /// The packages.
 mod corpus;
+/// What they say of commands and groups, against LLVM's reader.
+mod llvm;
 /// What they say, against another reader and against the images beside them.
 mod said;
 /// The `pdb` crate.
