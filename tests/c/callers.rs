@@ -228,19 +228,39 @@ const A_DAEMON: &str = r#"
 #define _GNU_SOURCE
 #define CR_HOST
 #include "cr.h"
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 /* Closes all that it finds, before the first update or after it, and has files of its own in their place. */
 enum { OWN = 60 };
+/* Until the thread that watches waits for the kernel: what it does with descriptors that are closed meanwhile is up to
+ * chance. */
+static void wait_for_rest(void) {
+    for (int waiting = 0; !waiting;) {
+        DIR *tasks = opendir("/proc/self/task");
+        waiting = 1;
+        for (struct dirent *task; tasks && (task = readdir(tasks));) {
+            char path[300], call[16] = "";
+            snprintf(path, sizeof path, "/proc/self/task/%s/syscall", task->d_name);
+            FILE *file = atoi(task->d_name) && atoi(task->d_name) != getpid() ? fopen(path, "r") : NULL;
+            if (!file) continue;
+            if (!fgets(call, sizeof call, file) || !strncmp(call, "running", 7)) waiting = 0;
+            fclose(file);
+        }
+        closedir(tasks);
+    }
+}
 int main(int count, char **arguments) {
     struct cr_plugin ctx = {0};
     int mode = 0, own[OWN];
     ctx.userdata = &mode;
     if (count < 4 || chdir(arguments[3]) || !cr_plugin_open(&ctx, arguments[1])) return 9;
     if (LATE && cr_plugin_update(&ctx, true) != 1) return 10;
+    if (LATE) wait_for_rest();
     for (int descriptor = 3; descriptor < 1024; descriptor++) close(descriptor);
     for (int i = 0; i < OWN && REUSED; i++) {
         char name[32];

@@ -64,6 +64,23 @@ fn both_headers_compile_strictly_in_every_language_and_file() {
 }
 
 #[test]
+fn a_host_in_cxx_has_what_came_with_cr_without_including_it() {
+    let source = "#define CR_HOST\n#include \"cr.h\"\n\
+        int main(int, char **arguments) {\n\
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));\n\
+        std::string name = arguments[0]; std::sort(name.begin(), name.end());\n\
+        struct stat of; Dl_info info; std::signal(SIGUSR1, SIG_IGN);\n\
+        void *page = mmap(nullptr, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);\n\
+        ElfW(Ehdr) header; std::memset(&header, 0, sizeof header); jmp_buf jump; (void)jump;\n\
+        return stat(arguments[0], &of) || !dladdr((void *)&main, &info) || page == MAP_FAILED\n\
+            || open(\"/none\", O_RDONLY) != -1 || std::strlen(arguments[0]) != name.size(); }\n";
+    for compiler in ["g++", "clang++"] {
+        let program = Program::cxx(source).compiler(compiler).flag("-Wno-pedantic");
+        assert!(run(&program), "{compiler}");
+    }
+}
+
+#[test]
 fn both_headers_that_a_guest_may_include_say_the_same() {
     let ours = std::fs::read_to_string(prefix().join("include/cr.h")).unwrap();
     let enumerators = |header: &str| -> Vec<String> {

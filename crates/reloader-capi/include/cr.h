@@ -134,6 +134,28 @@ _Static_assert(sizeof(enum cr_op) == sizeof(int), "enums have the size of int");
 #include <stdbool.h>
 #include <stdio.h>
 
+/* What hosts in C++ have got with cr, and may use without including it. */
+#if defined(__cplusplus)
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <thread>
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+#if defined(CR_LINUX)
+#include <elf.h>
+#include <link.h>
+#endif
+#endif
+
 #include "reloader.h"
 
 /* What a host may define before. The library has allocations of its own: CR_MALLOC, CR_REALLOC and CR_FREE are accepted
@@ -263,8 +285,6 @@ static inline bool cr_detail_temporary_path(struct cr_plugin *ctx, const char *p
 }
 
 #if defined(__cplusplus)
-
-#include <string>
 
 /* False if the file is not there or cannot be read. What `ctx` holds is not looked at, but for `userdata`. */
 static inline bool cr_plugin_open(cr_plugin &ctx, const char *fullpath)

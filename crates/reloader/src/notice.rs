@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
@@ -23,9 +23,12 @@ use crate::sys;
 pub(crate) struct Notice {
     news: Arc<AtomicBool>,
     path: PathBuf,
+    /// The system is to tell, and has not been asked yet: until the first look the host may become
+    /// a daemon, which forks, and closes whatever is open.
+    untried: bool,
     watcher: Option<RecommendedWatcher>,
     /// What the watcher waits with.
-    descriptors: Option<sys::Descriptors>,
+    descriptors: Arc<OnceLock<sys::Descriptors>>,
     /// The one that has the watcher's thread; a forked child has not.
     process: u32,
     /// The directories that are watched.
@@ -57,26 +60,16 @@ impl Notice {
     pub(crate) fn new(path: &Path, watch: Watch) -> Self {
         let news = Arc::new(AtomicBool::new(true));
         let entries = Arc::new(RwLock::new(BTreeSet::new()));
-        let (mut watcher, descriptors) = match watch {
-            Watch::Notify => sys::Descriptors::opened_by(|| {
-                sys::undisturbed(|| watcher(Arc::clone(&news), Arc::clone(&entries)).ok())
-            }),
-            Watch::Poll(_) | Watch::Manual => (None, None),
-        };
-        if descriptors.is_none() {
-            // It could not be told whether they are still the watcher's.
-            watcher = None;
-        }
         let resting = match watch {
             Watch::Poll(every) => Some(every),
-            Watch::Notify if watcher.is_none() => Some(FALLBACK),
             Watch::Notify | Watch::Manual => None,
         };
         let mut notice = Self {
             news,
             path: path.to_owned(),
-            watcher,
-            descriptors,
+            untried: watch == Watch::Notify,
+            watcher: None,
+            descriptors: Arc::new(OnceLock::new()),
             process: sys::process(),
             watched: BTreeSet::new(),
             entries,
@@ -104,6 +97,9 @@ impl Notice {
     pub(crate) fn looking(&mut self) -> bool {
         let told = self.news.swap(false, Ordering::AcqRel);
         self.leave_lost_watcher();
+        if std::mem::take(&mut self.untried) {
+            self.start_watcher();
+        }
         if self.watcher.is_some() {
             let all = self.rearm();
             self.resting = (!all).then_some(FALLBACK);
@@ -118,12 +114,27 @@ impl Notice {
         self.restart_timer();
     }
 
+    fn start_watcher(&mut self) {
+        let (news, entries) = (Arc::clone(&self.news), Arc::clone(&self.entries));
+        let noted = Arc::clone(&self.descriptors);
+        let start = || sys::undisturbed(|| watcher(news, entries, noted).ok());
+        let (watcher, descriptors) = sys::Descriptors::opened_by(start);
+        // Without them it could not be told later whether they are still the watcher's.
+        self.watcher = watcher.filter(|_| descriptors.is_some());
+        if let Some(descriptors) = descriptors {
+            self.descriptors.get_or_init(|| descriptors);
+        }
+        if self.watcher.is_none() {
+            self.resting = Some(FALLBACK);
+        }
+    }
+
     /// In a forked child nobody answers for the watcher any more: it is the parent's. Nor does
     /// anybody once the host has closed its descriptors, whose numbers may be those of files of the
     /// host's by now: nothing may be written to them, and they may not be closed.
     fn leave_lost_watcher(&mut self) {
         let forked = self.process != sys::process();
-        let closed = || self.descriptors.as_ref().is_none_or(|it| !it.are_there());
+        let closed = || self.descriptors.get().is_none_or(|it| !it.are_there());
         if self.watcher.is_some() && (forked || closed()) {
             std::mem::forget(self.watcher.take());
             self.resting = Some(FALLBACK);
@@ -174,8 +185,14 @@ impl Timer {
 fn watcher(
     news: Arc<AtomicBool>,
     entries: Arc<RwLock<BTreeSet<PathBuf>>>,
+    descriptors: Arc<OnceLock<sys::Descriptors>>,
 ) -> notify::Result<RecommendedWatcher> {
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // The library's thread would panic without them, and close what has their numbers by now:
+        // it stays here, and nobody waits for it.
+        while descriptors.get().is_some_and(|it| !it.are_there()) {
+            std::thread::park();
+        }
         let told = match event {
             Ok(event) => {
                 let entries = entries.read().unwrap_or_else(PoisonError::into_inner);
