@@ -108,13 +108,16 @@ fn addresses(probes: &[Probe], image: &LoadedImage) -> Option<Vec<u64>> {
     }
     addresses.sort_unstable();
     addresses.dedup();
-    Some(addresses)
+    (addresses.len() <= MOST_PLACES).then_some(addresses)
 }
 
 /// The probes, and whether there is no doing without: the first is passed before the program
 /// begins, and never again.
 const COMPLETE: [(&[u8], bool); 3] =
     [(b"init_complete", false), (b"map_complete", true), (b"unmap_complete", true)];
+
+/// A loader has a few: each is looked up in the target, and watched in each of its threads.
+const MOST_PLACES: usize = 32;
 
 /// ELF header, program headers and build ID: what is the same there is the same file.
 const HEADERS: usize = 1024;
@@ -176,6 +179,10 @@ mod tests {
             let elsewhere = [both[0].clone(), probe("unmap_complete", address)];
             assert_eq!(addresses(&elsewhere, &image()), None, "{address:#x}");
         }
+        let many = (0..=MOST_PLACES as u64).map(|at| probe("unmap_complete", 0x1000 + at));
+        let many: Vec<Probe> = many.chain([both[0].clone()]).collect();
+        assert_eq!(addresses(&many, &image()), None);
+        assert!(addresses(&many[2..], &image()).is_some());
         let skipped = Probe { semaphore: 0x3000, ..both[1].clone() };
         assert_eq!(addresses(&[both[0].clone(), skipped], &image()), None);
     }

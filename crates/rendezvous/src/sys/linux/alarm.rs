@@ -11,6 +11,9 @@ use std::time::Duration;
 use super::maps::file_paths;
 use super::perf::{Counted, Counters};
 use super::ptrace::{Breakpoint, Keeper, Stop, process_descriptor};
+use super::ptrace_registers::IS_TRAP_OF_32_BITS;
+use crate::layout::Layout;
+use crate::startup::Startup;
 use crate::sys::Ring;
 use crate::watch::{Means, Place, Watch};
 
@@ -81,7 +84,10 @@ impl Alarm {
                 return self.count(&counted.collect::<io::Result<Vec<_>>>()?);
             }
             Means::DebugRegister => Breakpoint::Register,
-            Means::Breakpoint => Breakpoint::Instruction,
+            Means::Breakpoint => {
+                self.may_trap()?;
+                Breakpoint::Instruction
+            }
             Means::Polling => {
                 self.bell = Bell::None;
                 return Ok(());
@@ -99,6 +105,17 @@ impl Alarm {
             return armed;
         }
         self.keep(breakpoint, places)
+    }
+
+    /// A program of 32 bits may have other instructions than this one.
+    fn may_trap(&self) -> io::Result<()> {
+        let auxv = std::fs::read(format!("/proc/{}/auxv", self.pid))?;
+        let startup = Startup::from_auxv(&auxv);
+        let is_small = startup.is_some_and(|it| it.layout.class != Layout::NATIVE.class);
+        if is_small && !IS_TRAP_OF_32_BITS {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "it has other instructions"));
+        }
+        Ok(())
     }
 
     fn probe(&self, place: &Place) -> io::Result<Counted> {

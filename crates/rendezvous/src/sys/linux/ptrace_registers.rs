@@ -38,6 +38,7 @@ mod processor {
     use std::mem::offset_of;
 
     pub(crate) const TRAP: &[u8] = &[0xcc];
+    pub(crate) const IS_TRAP_OF_32_BITS: bool = true;
 
     /// Sets the debug registers of a stopped thread, each that is not 0.
     pub(crate) fn set_registers(thread: pid_t, addresses: &[u64; MOST_PLACES]) -> Result<(), i32> {
@@ -157,6 +158,34 @@ mod processor {
 
     /// `brk #0`.
     pub(crate) const TRAP: &[u8] = &[0x00, 0x00, 0x20, 0xd4];
+    pub(crate) const IS_TRAP_OF_32_BITS: bool = false;
+
+    /// `BTYPE` of the processor's state, which the next instruction checks.
+    const BRANCH_TYPE: u64 = 0b11 << 10;
+
+    /// What the instructions under the breakpoint do.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    enum Effect {
+        None,
+        /// They return to where the link register says, and nothing else.
+        Returns,
+        Other,
+    }
+
+    fn effect(text: &Text) -> Effect {
+        /// `bti`, `bti c`, `bti j`, `bti jc`.
+        const BTI: [u32; 4] = [0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df];
+        const RET: u32 = 0xd65f_03c0;
+        const NOP: u32 = 0xd503_201f;
+        let [a, b, c, d, e, f, g, h] = *text;
+        let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        match first {
+            NOP => Effect::None,
+            RET => Effect::Returns,
+            _ if BTI.contains(&first) && second == RET => Effect::Returns,
+            _ => Effect::Other,
+        }
+    }
 
     /// The processor's own breakpoints stop before the instruction and would have to be taken away
     /// to run it: the one in the text costs the same.
@@ -177,19 +206,17 @@ mod processor {
 
     /// Takes a thread that is at the breakpoint past it.
     pub(crate) fn pass(thread: pid_t, address: u64, original: &Text) -> Result<Passed, i32> {
-        /// `bti`, `bti c`, `bti j`, `bti jc`.
-        const BTI: [u32; 4] = [0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df];
-        const RET: u32 = 0xd65f_03c0;
-        const NOP: u32 = 0xd503_201f;
-        let [a, b, c, d, e, f, g, h] = *original;
-        let (first, second) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-        let returns = first == RET || (BTI.contains(&first) && second == RET);
         let mut registers = registers(thread).ok_or_else(super::errno)?;
-        registers.pc = match first {
-            NOP => address.wrapping_add(4),
-            _ if returns && !has_shadow_stack(thread) => registers.regs[30],
-            _ => address,
+        let link = registers.regs[30];
+        registers.pc = match effect(original) {
+            Effect::None => address.wrapping_add(4),
+            Effect::Returns if !has_shadow_stack(thread) => link,
+            Effect::Returns | Effect::Other => address,
         };
+        if registers.pc != address {
+            // What kind of branch led to the breakpoint is for the instruction there to judge.
+            registers.pstate &= !BRANCH_TYPE;
+        }
         let passed = if registers.pc == address { Passed::AtInstruction } else { Passed::Done };
         let mut vector = libc::iovec {
             iov_base: (&raw mut registers).cast(),
@@ -230,6 +257,40 @@ mod processor {
     }
 
     const NT_PRSTATUS: usize = 1;
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// Bytes of two instructions, as this processor has them.
+        fn text(first: u32, second: u32) -> Text {
+            let [a, b, c, d] = first.to_le_bytes();
+            let [e, f, g, h] = second.to_le_bytes();
+            [a, b, c, d, e, f, g, h]
+        }
+
+        #[test]
+        fn the_breakpoint_is_the_instruction_that_the_assembler_makes_and_what_is_under_it_is_known()
+         {
+            #[unsafe(naked)]
+            extern "C" fn instructions() {
+                std::arch::naked_asm!("brk #0", "nop", "ret", "hint #34", "ret", "hint #38", "nop")
+            }
+            let start = instructions as *const () as *const u32;
+            // SAFETY: the function is seven instructions of four bytes each, which can be read.
+            let word = |index: usize| unsafe { start.add(index).read() };
+            assert_eq!(TRAP, word(0).to_le_bytes());
+            for (at, expected) in [
+                (0, Effect::Other),
+                (1, Effect::None),
+                (2, Effect::Returns),
+                (3, Effect::Returns),
+                (5, Effect::Other),
+            ] {
+                assert_eq!(effect(&text(word(at), word(at + 1))), expected, "{at}");
+            }
+        }
+    }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -238,6 +299,7 @@ mod processor {
     use libc::pid_t;
 
     pub(crate) const TRAP: &[u8] = &[];
+    pub(crate) const IS_TRAP_OF_32_BITS: bool = false;
 
     pub(crate) fn set_registers(_thread: pid_t, addresses: &[u64; MOST_PLACES]) -> Result<(), i32> {
         if addresses.iter().all(|&it| it == 0) { Ok(()) } else { Err(libc::EOPNOTSUPP) }
@@ -256,7 +318,9 @@ mod processor {
     }
 }
 
-pub(super) use processor::{TRAP, is_behind_trap, is_of_register, pass, set_registers};
+pub(super) use processor::{
+    IS_TRAP_OF_32_BITS, TRAP, is_behind_trap, is_of_register, pass, set_registers,
+};
 
 pub(super) fn errno() -> i32 {
     // SAFETY: the location of this thread's errno is always valid.
