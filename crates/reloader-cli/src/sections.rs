@@ -20,7 +20,7 @@ use self::listing::{Body, Listing, Wanted};
 use self::process::Target;
 use crate::format::Format;
 use crate::palette::Palette;
-use crate::report::{Report, print, remark};
+use crate::report::{Report, print, print_json, remark};
 
 /// Show the segments and sections of an image, and which of its bytes are variables
 ///
@@ -56,21 +56,28 @@ impl Sections {
             only_writable: self.writable,
             symbols: self.symbols,
         };
-        let listing = match Target::of(&self.image) {
-            Some(target) => target.list(&wanted)?,
-            None => list(&self.image, &wanted)?,
+        let show = |listing: &Listing<'_>| {
+            if self.json {
+                print_json(listing)?;
+                listing.remarks().for_each(remark);
+            } else {
+                print(listing.line(&Palette::of(&std::io::stdout())).trim_end())?;
+            }
+            listing.check_slices()
         };
-        if self.json {
-            print(&serde_json::to_string(&listing)?)?;
-            listing.remarks().for_each(remark);
-        } else {
-            print(listing.line(&Palette::of(&std::io::stdout())).trim_end())?;
+        match Target::of(&self.image) {
+            Some(target) => target.list(&wanted, show),
+            None => list(&self.image, &wanted, show),
         }
-        listing.check_slices()
     }
 }
 
-fn list(path: &Path, wanted: &Wanted) -> anyhow::Result<Listing> {
+/// Shows what is listed of a file.
+fn list(
+    path: &Path,
+    wanted: &Wanted,
+    show: impl FnOnce(&Listing<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let (format, file) = Format::open(path)?;
     let name = path.display().to_string();
     let named = || name.clone();
@@ -83,11 +90,13 @@ fn list(path: &Path, wanted: &Wanted) -> anyhow::Result<Listing> {
                 return Err(error).with_context(named);
             }
             listed.remarks.extend(image.check_extent().err().map(|error| error.to_string()));
-            Ok(Listing { file: name, format: "elf", place: None, body: Body::Image(listed.into()) })
+            let body = Body::Image(Box::new(listed));
+            show(&Listing { file: name, format: "elf", place: None, body })
         }
         Format::MachO => {
             let bytes = read(file).with_context(named)?;
-            macho::list(&name, &bytes, wanted).map_err(crate::format::with_cure).with_context(named)
+            let listing = macho::list(&name, &bytes, wanted);
+            show(&listing.map_err(crate::format::with_cure).with_context(named)?)
         }
         Format::Pe => {
             let bytes = read(file).with_context(named)?;
@@ -95,15 +104,15 @@ fn list(path: &Path, wanted: &Wanted) -> anyhow::Result<Listing> {
                 .map_err(crate::format::with_cure)
                 .with_context(named)?;
             let body = Body::Image(Box::new(pe::list(&image, wanted)));
-            Ok(Listing { file: name, format: "pe", place: None, body })
+            show(&Listing { file: name, format: "pe", place: None, body })
         }
     }
 }
 
-impl Listing {
+impl Listing<'_> {
     /// What could not be found out.
     fn remarks(&self) -> impl Iterator<Item = &str> {
-        let own: &[Listing] = match &self.body {
+        let own: &[Listing<'_>] = match &self.body {
             Body::Slices { slices } => slices,
             _ => std::slice::from_ref(self),
         };

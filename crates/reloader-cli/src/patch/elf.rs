@@ -170,11 +170,17 @@ fn described(image: &Image<'_>, changes: &Changes<'_>) -> Vec<Change> {
 fn cured(error: Error, image: &Image<'_>) -> anyhow::Error {
     match &error {
         Error::NotNeeded { .. } => {
-            let needed: Vec<String> =
-                image.needed().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-            let needed =
-                if needed.is_empty() { "no library".to_owned() } else { needed.join(", ") };
-            anyhow!("{error}; it needs {needed}")
+            let start = |name: &[u8]| {
+                String::from_utf8_lossy(&name[..name.len().min(MOST_OF_A_NAME)]).into_owned()
+            };
+            let mut needed = image.needed().map(start);
+            let listed: Vec<String> = needed.by_ref().take(MOST_NAMES).collect();
+            let listed =
+                if listed.is_empty() { "no library".to_owned() } else { listed.join(", ") };
+            match needed.count() {
+                0 => anyhow!("{error}; it needs {listed}"),
+                more => anyhow!("{error}; it needs {listed} and {more} more"),
+            }
         }
         Error::NoRoom { structure: elf_sections::Structure::BuildId, .. } => {
             anyhow!("{error}; another build ID must have as many bytes")
@@ -188,3 +194,9 @@ fn cured(error: Error, image: &Image<'_>) -> anyhow::Error {
         _ => with_cure(error),
     }
 }
+
+/// How many libraries an error lists.
+const MOST_NAMES: usize = 20;
+
+/// How many bytes of each it shows.
+const MOST_OF_A_NAME: usize = 256;

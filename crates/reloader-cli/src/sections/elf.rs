@@ -5,10 +5,10 @@ use elf_sections::{
     SymbolSection,
 };
 
-use super::listing::{self, ThreadLocal, Wanted, Writable, text};
+use super::listing::{self, Name, ThreadLocal, Wanted, Writable};
 
 /// What is listed of an image whose addresses are `bias` higher in memory; 0 for a file.
-pub fn list(image: &Image<'_>, bias: u64, wanted: &Wanted) -> listing::Image {
+pub fn list<'a>(image: &Image<'a>, bias: u64, wanted: &Wanted) -> listing::Image<'a> {
     let header = image.header();
     let mut remarks = Vec::new();
     let mut ranges = None;
@@ -72,11 +72,11 @@ pub fn kind_name(kind: SegmentKind) -> String {
     name.to_owned()
 }
 
-fn segment(segment: &Segment, bias: u64) -> listing::Segment {
+fn segment(segment: &Segment, bias: u64) -> listing::Segment<'static> {
     // One without memory, as for the stack's permissions, has no address either.
     let bias = if segment.memory_size == 0 { 0 } else { bias };
     listing::Segment {
-        name: kind_name(segment.kind),
+        name: kind_name(segment.kind).into(),
         address: segment.address.wrapping_add(bias),
         memory_size: segment.memory_size,
         file_offset: segment.offset,
@@ -88,7 +88,7 @@ fn segment(segment: &Segment, bias: u64) -> listing::Segment {
     }
 }
 
-fn section(image: &Image<'_>, section: &Section<'_>, bias: u64) -> listing::Section {
+fn section<'a>(image: &Image<'a>, section: &Section<'a>, bias: u64) -> listing::Section<'a> {
     let is_zeros = section.kind == elf_sections::SectionKind::NOBITS;
     let within = if section.flags.is_tls() {
         image.tls()
@@ -96,8 +96,8 @@ fn section(image: &Image<'_>, section: &Section<'_>, bias: u64) -> listing::Sect
         image.segment_at(section.address).filter(|_| section.flags.is_allocated())
     };
     listing::Section {
-        name: text(section.name),
-        segment: within.map(|it| kind_name(it.kind)),
+        name: section.name.into(),
+        segment: within.map(|it| kind_name(it.kind).into()),
         address: placed(section.address, section.flags.is_allocated(), bias),
         size: section.size,
         file_offset: section.offset,
@@ -118,7 +118,7 @@ fn writable(found: elf_sections::Writable, bias: u64) -> Writable {
 }
 
 /// The symbols of the image's own table or, if it has been stripped, those that the loader uses.
-fn symbols(image: &Image<'_>, bias: u64) -> Vec<listing::Symbol> {
+fn symbols<'a>(image: &Image<'a>, bias: u64) -> Vec<listing::Symbol<'a>> {
     let own: Vec<_> = image.symbols().filter(is_listed).collect();
     let is_stripped = own.is_empty();
     let symbols =
@@ -136,17 +136,17 @@ fn symbols(image: &Image<'_>, bias: u64) -> Vec<listing::Symbol> {
         };
         let has_address = section.is_some() && symbol.kind != SymbolKind::Tls;
         listing::Symbol {
-            name: text(symbol.name),
+            name: symbol.name.into(),
             address: placed(symbol.address, has_address, bias),
             size: Some(symbol.size),
             kind: kind(symbol.kind),
             binding: binding(symbol.binding),
-            section: section.map(|it| text(it.name)),
-            file: symbol.file.map(text),
+            section: section.map(|it| it.name.into()),
+            file: symbol.file.map(Name::from),
             version: versions
                 .of(symbol.index)
                 .filter(|_| is_stripped)
-                .map(|version| text(version.name)),
+                .map(|version| version.name.into()),
             excluded,
         }
     });

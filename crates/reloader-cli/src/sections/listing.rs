@@ -1,19 +1,21 @@
 //! What is listed of an image, whatever its format.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A file, or an image in a process. Its JSON form is documented in the long help of
 /// `reloader sections`.
 #[derive(Debug, Serialize)]
-pub struct Listing {
+pub struct Listing<'a> {
     pub file: String,
     pub format: &'static str,
     #[serde(flatten)]
     pub place: Option<Place>,
     #[serde(flatten)]
-    pub body: Body,
+    pub body: Body<'a>,
 }
 
 /// Where the image is that is listed, if it is not the whole of a file.
@@ -44,10 +46,10 @@ pub enum FileState {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Body {
-    Image(Box<Image>),
+pub enum Body<'a> {
+    Image(Box<Image<'a>>),
     Slices {
-        slices: Vec<Listing>,
+        slices: Vec<Listing<'a>>,
     },
     /// A slice that is no image.
     Unread {
@@ -57,7 +59,7 @@ pub enum Body {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Image {
+pub struct Image<'a> {
     #[serde(skip)]
     pub format: &'static str,
     /// 32 or 64.
@@ -67,12 +69,12 @@ pub struct Image {
     /// What it is for, in words.
     #[serde(skip)]
     pub purpose: String,
-    pub segments: Vec<Segment>,
-    pub sections: Vec<Section>,
+    pub segments: Vec<Segment<'a>>,
+    pub sections: Vec<Section<'a>>,
     #[serde(flatten)]
     pub writable: Option<Writable>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub symbols: Option<Vec<Symbol>>,
+    pub symbols: Option<Vec<Symbol<'a>>>,
     /// What the loader makes read-only as a whole.
     #[serde(skip)]
     pub protected: Range<u64>,
@@ -85,8 +87,8 @@ pub struct Image {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Segment {
-    pub name: String,
+pub struct Segment<'a> {
+    pub name: Name<'a>,
     pub address: u64,
     pub memory_size: u64,
     pub file_offset: u64,
@@ -100,9 +102,9 @@ pub struct Segment {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Section {
-    pub name: String,
-    pub segment: Option<String>,
+pub struct Section<'a> {
+    pub name: Name<'a>,
+    pub segment: Option<Name<'a>>,
     pub address: u64,
     pub size: u64,
     pub file_offset: u64,
@@ -115,6 +117,11 @@ pub struct Section {
     #[serde(skip)]
     pub is_code: bool,
 }
+
+/// A name of an image: any bytes, and as many of them as a hostile image likes, so that they stay
+/// where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name<'a>(pub Cow<'a, [u8]>);
 
 /// The writable memory, taken apart.
 #[derive(Debug, Default, Serialize)]
@@ -145,17 +152,17 @@ pub struct ThreadLocal {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Symbol {
-    pub name: String,
+pub struct Symbol<'a> {
+    pub name: Name<'a>,
     pub address: u64,
     /// Absent in formats that do not say it.
     pub size: Option<u64>,
     pub kind: &'static str,
     pub binding: &'static str,
-    pub section: Option<String>,
+    pub section: Option<Name<'a>>,
     /// The source file, where the image tells it.
-    pub file: Option<String>,
-    pub version: Option<String>,
+    pub file: Option<Name<'a>>,
+    pub version: Option<Name<'a>>,
     pub excluded: Option<&'static str>,
 }
 
@@ -169,13 +176,54 @@ pub struct Wanted {
     pub symbols: bool,
 }
 
-impl Segment {
+impl<'a> From<&'a [u8]> for Name<'a> {
+    fn from(bytes: &'a [u8]) -> Name<'a> {
+        Name(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<String> for Name<'_> {
+    fn from(text: String) -> Name<'static> {
+        Name(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl Name<'_> {
+    /// As much of it as a line of text has room for.
+    pub fn shown(&self) -> String {
+        let more = if self.start().len() < self.0.len() { "…" } else { "" };
+        format!("{}{more}", String::from_utf8_lossy(self.start()))
+    }
+
+    /// The part of it that is shown, and by which it is sorted.
+    fn start(&self) -> &[u8] {
+        &self.0[..self.0.len().min(MOST_SHOWN)]
+    }
+}
+
+/// With a � for what is no text.
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.utf8_chunks().try_for_each(|chunk| {
+            f.write_str(chunk.valid())?;
+            if chunk.invalid().is_empty() { Ok(()) } else { f.write_char('\u{fffd}') }
+        })
+    }
+}
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Segment<'_> {
     pub fn range(&self) -> Range<u64> {
         self.address..self.address.saturating_add(self.memory_size)
     }
 }
 
-impl Section {
+impl Section<'_> {
     pub fn range(&self) -> Range<u64> {
         self.address..self.address.saturating_add(self.size)
     }
@@ -228,17 +276,17 @@ impl Writable {
     }
 }
 
-impl Image {
+impl Image<'_> {
     /// Whether the loader makes the whole of a range read-only.
     pub fn protects(&self, range: &Range<u64>) -> bool {
         self.protected.start <= range.start && range.end <= self.protected.end
     }
 
     /// Puts symbols in their order, says which are variables, and drops what was not asked for.
-    pub fn finished(mut self, wanted: &Wanted) -> Image {
+    pub fn finished(mut self, wanted: &Wanted) -> Self {
         let Image { symbols, writable, sections, .. } = &mut self;
         if let Some(symbols) = symbols {
-            symbols.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
+            symbols.sort_by(|a, b| (a.address, a.name.start()).cmp(&(b.address, b.name.start())));
             for symbol in &mut *symbols {
                 let known = symbol.excluded.is_some();
                 let found = writable.as_ref().and_then(|it| it.exclusion_at(symbol.address));
@@ -259,7 +307,5 @@ impl Image {
     }
 }
 
-/// A name of an image as text.
-pub fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
-}
+/// The most bytes of a name that are shown as text. With `--json` all are.
+const MOST_SHOWN: usize = 1024;

@@ -1,13 +1,19 @@
 //! Mach-O.
 
+use std::borrow::Cow;
+
 use macho_sections::{
     Class, Container, Endian, FatKind, Image, Reason, Section, Segment, Slice, SymbolKind,
 };
 
-use super::listing::{self, Body, Listing, Place, ThreadLocal, Wanted, Writable, text};
+use super::listing::{self, Body, Listing, Name, Place, ThreadLocal, Wanted, Writable};
 
 /// What is listed of a file of these bytes.
-pub fn list(file: &str, bytes: &[u8], wanted: &Wanted) -> Result<Listing, macho_sections::Error> {
+pub fn list<'a>(
+    file: &str,
+    bytes: &'a [u8],
+    wanted: &Wanted,
+) -> Result<Listing<'a>, macho_sections::Error> {
     let file = file.to_owned();
     Ok(match Container::parse(bytes)? {
         Container::Thin(image) => {
@@ -25,7 +31,7 @@ pub fn list(file: &str, bytes: &[u8], wanted: &Wanted) -> Result<Listing, macho_
     })
 }
 
-fn slice(file: &str, slice: &Slice<'_>, wanted: &Wanted) -> Listing {
+fn slice<'a>(file: &str, slice: &Slice<'a>, wanted: &Wanted) -> Listing<'a> {
     let body = match slice.image().and_then(|image| thin(&image, wanted)) {
         Ok(image) => Body::Image(Box::new(image)),
         Err(error) => Body::Unread {
@@ -37,7 +43,10 @@ fn slice(file: &str, slice: &Slice<'_>, wanted: &Wanted) -> Listing {
     Listing { file: file.to_owned(), format: "mach-o", place, body }
 }
 
-fn thin(image: &Image<'_>, wanted: &Wanted) -> Result<listing::Image, macho_sections::Error> {
+fn thin<'a>(
+    image: &Image<'a>,
+    wanted: &Wanted,
+) -> Result<listing::Image<'a>, macho_sections::Error> {
     let header = image.header();
     let mut remarks = Vec::new();
     let mut writable = None;
@@ -78,9 +87,9 @@ fn taken_apart(writable: &macho_sections::Writable) -> Writable {
     Writable::of(&writable.variables, excluded, thread_local, 0)
 }
 
-fn segment(image: &Image<'_>, segment: &Segment<'_>) -> listing::Segment {
+fn segment<'a>(image: &Image<'a>, segment: &Segment<'a>) -> listing::Segment<'a> {
     listing::Segment {
-        name: text(segment.name),
+        name: segment.name.into(),
         address: segment.address,
         memory_size: segment.memory_size,
         file_offset: image.base().saturating_add(segment.offset),
@@ -92,13 +101,13 @@ fn segment(image: &Image<'_>, segment: &Segment<'_>) -> listing::Segment {
     }
 }
 
-fn section(image: &Image<'_>, section: &Section<'_>) -> listing::Section {
+fn section<'a>(image: &Image<'a>, section: &Section<'a>) -> listing::Section<'a> {
     let segment = image.segments().get(section.segment as usize);
     let excluded = image.exclusion_of(section).map(Reason::as_str);
     let is_empty = section.is_zero_fill();
     listing::Section {
-        name: text(section.name),
-        segment: Some(text(section.segment_name)),
+        name: section.name.into(),
+        segment: Some(section.segment_name.into()),
         address: section.address,
         size: section.size,
         file_offset: if is_empty { 0 } else { image.base().saturating_add(section.offset) },
@@ -111,7 +120,7 @@ fn section(image: &Image<'_>, section: &Section<'_>) -> listing::Section {
     }
 }
 
-fn symbols(image: &Image<'_>) -> Result<Vec<listing::Symbol>, macho_sections::Error> {
+fn symbols<'a>(image: &Image<'a>) -> Result<Vec<listing::Symbol<'a>>, macho_sections::Error> {
     let symbols = image.symbols()?.filter(|symbol| symbol.is_defined() && !symbol.name.is_empty());
     let listed = symbols.map(|symbol| {
         let section = match symbol.kind {
@@ -119,7 +128,7 @@ fn symbols(image: &Image<'_>) -> Result<Vec<listing::Symbol>, macho_sections::Er
             _ => None,
         };
         listing::Symbol {
-            name: text(symbol.name),
+            name: symbol.name.into(),
             address: symbol.address,
             size: None,
             kind: kind(section),
@@ -128,7 +137,7 @@ fn symbols(image: &Image<'_>) -> Result<Vec<listing::Symbol>, macho_sections::Er
                 true => "global",
                 false => "local",
             },
-            section: section.map(|it| format!("{},{}", text(it.segment_name), text(it.name))),
+            section: section.map(|it| Name(Cow::Owned([it.segment_name, b",", it.name].concat()))),
             file: None,
             version: None,
             excluded: section.and_then(|it| image.exclusion_of(it)).map(Reason::as_str),

@@ -84,7 +84,7 @@ impl Kind {
 
 /// Draws the whole image and, larger, what of it is writable; only that, if nothing else is listed.
 /// Empty for an image that has no place in memory, such as an object file.
-pub fn draw(image: &Image, palette: &Palette) -> String {
+pub fn draw(image: &Image<'_>, palette: &Palette) -> String {
     let pieces = Pieces::of(image);
     let mut text = String::new();
     let all = pieces.mapped(|_| true);
@@ -118,7 +118,7 @@ struct Name {
 }
 
 impl Pieces {
-    fn of(image: &Image) -> Pieces {
+    fn of(image: &Image<'_>) -> Pieces {
         let mapped = image.segments.iter().filter(|it| it.is_mapped && it.memory_size != 0);
         let segments: Vec<(Range<u64>, bool)> =
             mapped.clone().map(|it| (it.range(), it.write)).collect();
@@ -144,7 +144,7 @@ impl Pieces {
             .map(|it| Name {
                 range: it.range(),
                 has_variables: it.excluded.is_none(),
-                text: legible(&it.name),
+                text: legible(&it.name.shown()),
             })
             .collect();
         Pieces { segments, pieces, names }

@@ -2,10 +2,10 @@
 
 use pe_patch::{Format, Image, Reason, Section};
 
-use super::listing::{self, ThreadLocal, Wanted, Writable, text};
+use super::listing::{self, ThreadLocal, Wanted, Writable};
 
 /// What is listed of an image. Its addresses are counted from the base.
-pub fn list(image: &Image<'_>, wanted: &Wanted) -> listing::Image {
+pub fn list<'a>(image: &Image<'a>, wanted: &Wanted) -> listing::Image<'a> {
     let header = image.header();
     let listed = listing::Image {
         format: "pe",
@@ -39,9 +39,9 @@ fn writable(image: &Image<'_>) -> Writable {
 }
 
 /// A section as what the loader maps.
-fn segment(section: &Section<'_>) -> listing::Segment {
+fn segment<'a>(section: &Section<'a>) -> listing::Segment<'a> {
     listing::Segment {
-        name: text(section.name),
+        name: section.name.into(),
         address: section.address,
         memory_size: section.size,
         file_offset: section.offset,
@@ -53,10 +53,10 @@ fn segment(section: &Section<'_>) -> listing::Segment {
     }
 }
 
-fn section(image: &Image<'_>, section: &Section<'_>) -> listing::Section {
+fn section<'a>(image: &Image<'a>, section: &Section<'a>) -> listing::Section<'a> {
     listing::Section {
-        name: text(section.name),
-        segment: Some(text(section.name)),
+        name: section.name.into(),
+        segment: Some(section.name.into()),
         address: section.address,
         size: section.size,
         file_offset: section.offset,

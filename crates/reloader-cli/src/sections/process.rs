@@ -10,7 +10,7 @@ use elf_sections::sys::{RemoteModule, modules_of};
 use elf_sections::{ReadAt, Source};
 
 use super::elf;
-use super::listing::{Body, FileState, Image, Listing, Place, Wanted};
+use super::listing::{Body, FileState, Listing, Place, Wanted};
 
 /// A module of a process: `1234:libfoo.so`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +27,33 @@ impl Target {
         (!argument.exists()).then(|| Target { process, module: module.to_owned() })
     }
 
-    /// What is listed of the module, at its addresses in the process.
-    pub fn list(&self, wanted: &Wanted) -> anyhow::Result<Listing> {
+    /// Shows what is listed of the module, at its addresses in the process.
+    pub fn list(
+        &self,
+        wanted: &Wanted,
+        show: impl FnOnce(&Listing<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let modules = modules_of(self.process).map_err(|error| self.refused(&error))?;
         let found = self.choose(&modules)?;
+        let named = || format!("{} of process {}", name_of(found), self.process);
         let bias = found.module.bias as u64;
-        let (file_state, image) = image(found, wanted)
-            .with_context(|| format!("{} of process {}", name_of(found), self.process))?;
-        Ok(Listing {
+        let (file_state, reader) = reader(found).with_context(named)?;
+        let is_lost = file_state == FileState::Lost;
+        let wanted = match is_lost {
+            true => Wanted { ranges: false, symbols: false, ..*wanted },
+            false => *wanted,
+        };
+        let source = Source::new(&*reader).with_context(named)?;
+        let mut listed = elf::list(&source.image().with_context(named)?, bias, &wanted);
+        if let Some(error) = source.failure() {
+            return Err(error).with_context(named);
+        }
+        listed.remarks.extend(is_lost.then(|| LOST.to_owned()));
+        show(&Listing {
             file: name_of(found),
             format: "elf",
             place: Some(Place::Process { process: self.process, bias, file_state }),
-            body: Body::Image(Box::new(image)),
+            body: Body::Image(Box::new(listed)),
         })
     }
 
@@ -134,46 +149,26 @@ fn name_of(module: &RemoteModule) -> String {
     module.module.path.display().to_string()
 }
 
-/// The image from the best source there is: its file, the file that the kernel still has mapped, or
-/// the process's memory.
-fn image(found: &RemoteModule, wanted: &Wanted) -> anyhow::Result<(FileState, Image)> {
-    let bias = found.module.bias as u64;
-    let memory = || Memory::of(found);
+/// The best source of the image that there is: its file, the file that the kernel still has mapped,
+/// or the process's memory.
+fn reader(found: &RemoteModule) -> anyhow::Result<(FileState, Box<dyn ReadAt + Sync>)> {
     if found.file.is_none() {
         // What the kernel provides is in memory as it would be in a file.
-        return Ok((FileState::None, of_source(memory()?, bias, wanted)?));
+        return Ok((FileState::None, Box::new(Memory::of(found)?)));
     }
     let state = found.file_state().ok();
     if state.is_some_and(|state| state.is_unchanged()) {
-        let file = File::open(path_in(found))?;
-        return Ok((FileState::Unchanged, of_source(file, bias, wanted)?));
+        return Ok((FileState::Unchanged, Box::new(File::open(path_in(found))?)));
     }
     let is_there = state.is_some_and(|state| state.is_there);
     let file_state = if is_there { FileState::Replaced } else { FileState::Deleted };
     if let Some(file) = mapped_file(found) {
-        return Ok((file_state, of_source(file, bias, wanted)?));
+        return Ok((file_state, Box::new(file)));
     }
     if state.and_then(|state| state.is_same_build) == Some(true) {
-        return Ok((file_state, of_source(File::open(path_in(found))?, bias, wanted)?));
+        return Ok((file_state, Box::new(File::open(path_in(found))?)));
     }
-    let headers = WithoutSections { memory: memory()? };
-    let nothing = Wanted { ranges: false, symbols: false, ..*wanted };
-    let mut image = of_source(headers, bias, &nothing)?;
-    image.remarks.push(
-        "the file that was loaded is gone, and only root may read what is left of it: \
-         the segments are known from memory, the sections are not"
-            .to_owned(),
-    );
-    Ok((FileState::Lost, image))
-}
-
-fn of_source<R: ReadAt + Sync>(reader: R, bias: u64, wanted: &Wanted) -> anyhow::Result<Image> {
-    let source = Source::new(reader)?;
-    let listed = elf::list(&source.image()?, bias, wanted);
-    match source.failure() {
-        Some(error) => Err(error.into()),
-        None => Ok(listed),
-    }
+    Ok((FileState::Lost, Box::new(WithoutSections { memory: Memory::of(found)? })))
 }
 
 /// The module's path as the process sees it.
@@ -247,6 +242,9 @@ impl ReadAt for WithoutSections {
 
 /// The smallest page there is.
 const PAGE: u64 = 4096;
+
+const LOST: &str = "the file that was loaded is gone, and only root may read what is left of it: \
+                    the segments are known from memory, the sections are not";
 
 /// How many modules an error lists.
 const MOST_NAMES: usize = 20;

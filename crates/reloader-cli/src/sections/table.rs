@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use anstyle::Style;
 
-use super::listing::{Body, FileState, Image, Listing, Place, Section, Segment};
+use super::listing::{Body, FileState, Image, Listing, Name, Place, Section, Segment};
 use super::map::{self, Kind};
 use crate::legible::legible;
 use crate::palette::Palette;
 use crate::report::Report;
 
-impl Report for Listing {
+impl Report for Listing<'_> {
     fn line(&self, palette: &Palette) -> String {
         let mut text = String::new();
         self.write(palette, &mut text);
@@ -19,7 +19,7 @@ impl Report for Listing {
     }
 }
 
-impl Listing {
+impl Listing<'_> {
     fn write(&self, palette: &Palette, text: &mut String) {
         let Palette { good, bad, .. } = palette;
         let title = match &self.place {
@@ -46,7 +46,7 @@ impl Listing {
         };
     }
 
-    fn about(&self, image: &Image) -> String {
+    fn about(&self, image: &Image<'_>) -> String {
         let format = match image.format {
             "elf" => "ELF",
             "pe" => "PE",
@@ -70,7 +70,7 @@ impl Listing {
     }
 }
 
-impl Image {
+impl Image<'_> {
     fn write(&self, palette: &Palette, text: &mut String) {
         let odd = palette.odd;
         for remark in &self.remarks {
@@ -104,7 +104,7 @@ impl Image {
         for segment in &self.segments {
             let Segment { name, address, memory_size, file_offset, file_size, .. } = segment;
             let numbers = [address, memory_size, file_offset, file_size];
-            let mut cells = vec![name.clone()];
+            let mut cells = vec![name.shown()];
             cells.extend(numbers.map(|number| format!("{number:x}")));
             cells.push(permissions(segment));
             table.row(None, cells);
@@ -125,18 +125,19 @@ impl Image {
         let is_grouped = self.format == "mach-o";
         let mut group = None;
         for section in &self.sections {
-            let Section { name, segment, address, size, file_offset, file_size, .. } = section;
+            let Section { segment, address, size, file_offset, file_size, .. } = section;
+            let (name, indent) = (section.name.shown(), if is_grouped { "  " } else { "" });
             let is_empty = *file_size == 0;
             if is_grouped && group != segment.as_ref() {
                 group = segment.as_ref();
                 let mut cells = vec![String::new(); 6];
-                cells[0] = segment.clone().unwrap_or_default();
+                cells[0] = segment.as_ref().map(Name::shown).unwrap_or_default();
                 table.row(None, cells);
             }
             table.row(
                 Some((self.kind_of(section), palette)),
                 vec![
-                    if is_grouped { format!("  {name}") } else { name.clone() },
+                    format!("{indent}{name}"),
                     format!("{address:x}"),
                     format!("{size:x}"),
                     if is_empty { "-".to_owned() } else { format!("{file_offset:x}") },
@@ -164,8 +165,9 @@ impl Image {
         spans.sort_by_key(|span| span.address);
         for span in spans {
             let range = span.range();
-            let mut sections: Vec<&str> =
-                by_address.within(&range).map(|it| it.name.as_str()).collect();
+            let mut within = by_address.within(&range).map(|it| it.name.shown());
+            let mut sections: Vec<String> = within.by_ref().take(MOST_SECTIONS).collect();
+            sections.extend(within.next().map(|_| "…".to_owned()));
             sections.reverse();
             let kind = Kind::of(span.reason, false, self.protects(&range));
             table.row(
@@ -194,10 +196,10 @@ impl Image {
             let end = symbol.address.saturating_add(symbol.size.unwrap_or(0));
             let is_protected = self.protects(&(symbol.address..end));
             let kind = Kind::of(symbol.excluded, symbol.kind == "function", is_protected);
-            let version = symbol.version.iter().map(|it| format!("@{it}"));
-            let file = symbol.file.iter().map(|it| format!("  {it}"));
+            let version = symbol.version.iter().map(|it| format!("@{}", it.shown()));
+            let file = symbol.file.iter().map(|it| format!("  {}", it.shown()));
             let name: String =
-                std::iter::once(symbol.name.clone()).chain(version).chain(file).collect();
+                std::iter::once(symbol.name.shown()).chain(version).chain(file).collect();
             table.row(
                 Some((kind.filter(|_| symbol.section.is_some()), palette)),
                 vec![
@@ -205,7 +207,7 @@ impl Image {
                     symbol.size.map(|size| format!("{size:x}")).unwrap_or_default(),
                     symbol.kind.to_owned(),
                     symbol.binding.to_owned(),
-                    symbol.section.clone().unwrap_or_default(),
+                    symbol.section.as_ref().map(Name::shown).unwrap_or_default(),
                     name,
                 ],
             );
@@ -213,7 +215,7 @@ impl Image {
         table
     }
 
-    fn kind_of(&self, section: &Section) -> Option<Kind> {
+    fn kind_of(&self, section: &Section<'_>) -> Option<Kind> {
         let is_protected = section.writable && self.protects(&section.range());
         Kind::of(section.excluded, section.is_code, is_protected)
     }
@@ -222,13 +224,14 @@ impl Image {
 /// The sections in memory, to be asked for those in a range.
 struct ByAddress<'a> {
     /// Each with the highest end up to it.
-    sections: Vec<(&'a Section, u64)>,
+    sections: Vec<(&'a Section<'a>, u64)>,
 }
 
 impl<'a> ByAddress<'a> {
-    fn of(sections: &'a [Section]) -> ByAddress<'a> {
+    fn of(sections: &'a [Section<'a>]) -> ByAddress<'a> {
         let in_memory = sections.iter().filter(|it| it.is_mapped && it.size != 0);
-        let mut sections: Vec<(&Section, u64)> = in_memory.map(|it| (it, it.range().end)).collect();
+        let mut sections: Vec<(&Section<'_>, u64)> =
+            in_memory.map(|it| (it, it.range().end)).collect();
         sections.sort_by_key(|(section, _)| section.address);
         let mut highest = 0;
         for (_, end) in &mut sections {
@@ -239,7 +242,7 @@ impl<'a> ByAddress<'a> {
     }
 
     /// Those that have something of a range, the last one first.
-    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &'a Section> {
+    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &'a Section<'a>> {
         let end = self.sections.partition_point(|(section, _)| section.address < range.end);
         let start = range.start;
         let before = self.sections[..end].iter().rev();
@@ -250,7 +253,7 @@ impl<'a> ByAddress<'a> {
     }
 }
 
-fn permissions(segment: &Segment) -> String {
+fn permissions(segment: &Segment<'_>) -> String {
     let letter = |is_allowed, letter| if is_allowed { letter } else { '-' };
     [letter(segment.read, 'r'), letter(segment.write, 'w'), letter(segment.execute, 'x')]
         .iter()
@@ -329,3 +332,6 @@ impl Table {
 
 /// The longest name that others are aligned with.
 const LONGEST: usize = 26;
+
+/// The most sections that are named for a range: an image may have any number at one address.
+const MOST_SECTIONS: usize = 8;

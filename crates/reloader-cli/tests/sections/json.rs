@@ -135,6 +135,47 @@ fn of_a_large_file_only_what_is_shown_is_read() {
     }
 }
 
+/// Two thousand symbols in a section, all of one name of 60,000 bytes.
+#[test]
+fn names_are_written_and_not_gathered() {
+    let desk = Desk::new();
+    let words = |values: &[u64]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let halves =
+        |values: &[u32]| values.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let (symbols, length) = (2_000_u64, 60_000_u64);
+    let sections_at = 64 + symbols * 24;
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(halves(&[1 | 62 << 16, 1]));
+    bytes.extend(words(&[0, 0, sections_at]));
+    bytes.extend(halves(&[0, 64, 64 << 16, 4 | 1 << 16]));
+    for index in 0..symbols {
+        bytes.extend(halves(&[1, 0x11 | 3 << 16]));
+        bytes.extend(words(&[index, 1]));
+    }
+    bytes.resize(sections_at as usize + 64, 0);
+    // The strings, the symbols, and the section with the same name.
+    for (name, kind, at, size, link, entry) in [
+        (0, 3, sections_at + 4 * 64, length + 2, 0, 0),
+        (0, 2, 64, symbols * 24, 1, 24),
+        (1, 1, 0, symbols, 0, 0),
+    ] {
+        bytes.extend(halves(&[name, kind]));
+        bytes.extend(words(&[3, 0, at, size, link, 8, entry]));
+    }
+    bytes.push(0);
+    bytes.extend(vec![b'n'; length as usize]);
+    bytes.push(0);
+    desk.write("names.o", &bytes);
+    // There is memory for a quarter of the names.
+    let limited = "ulimit -v 131072 && exec \"$@\" | wc -c";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, "sh"]).arg(program().get_program());
+    command.args(["sections", "--json", "--symbols"]).arg(desk.path("names.o"));
+    let end = end(&mut command);
+    assert_eq!((end.code, end.error.as_str()), (Some(0), ""));
+    assert!(end.output.trim().parse::<u64>().unwrap() > 2 * symbols * length);
+}
+
 #[test]
 fn the_libraries_of_this_machine_are_as_another_reader_says() {
     let Some(Tool(readobj)) = tool_of(&["llvm-readobj-19", "llvm-readobj"]) else { return };
