@@ -148,3 +148,26 @@ fn a_rebuilt_library_that_another_beside_the_guest_needs_is_a_new_build_too() {
         );
     }
 }
+
+/// As linkers write it with `--disable-new-dtags`, it holds for all that is loaded for the guest.
+#[test]
+fn a_search_path_of_the_old_sort_finds_what_the_libraries_need() {
+    let script = Script::empty();
+    let search = format!("-L{}", script.directory().display());
+    let linked = |build: Build| {
+        let paths = format!("-Wl,-rpath-link,{}", script.directory().display());
+        build.flag(&search).flag("-Wl,--no-as-needed").flag(paths)
+    };
+    let base = |number: i32| linked(Build::c(format!("int base(void) {{ return {number}; }}")));
+    write(&script.directory().join("libbase.so"), &base(10).bytes());
+    write(&script.directory().join("base50"), &base(50).bytes());
+    let middle = linked(Build::c("int base(void); int value(void) { return base() + 1; }"));
+    write(&script.directory().join("libmiddle.so"), &middle.flag("-lbase").bytes());
+    let body = "if (operation != CR_STEP) return 0; return ++count * 1000 + value();";
+    let guest = guest("static int CR_STATE count = 0; int value(void);", body);
+    let guest = linked(guest).flag("-Wl,--disable-new-dtags,-rpath,$ORIGIN").flag("-lmiddle");
+    write(&script.library(), &guest.bytes());
+    let script = script.and("open").update(2).put(&guest.more("/* 2 */")).update(1);
+    let script = script.and("rename:base50=libbase.so").update(1).and("close");
+    assert_eq!(script.updates(&host("")), ["1011 1 0", "2011 1 0", "3011 2 0", "4051 3 0"]);
+}

@@ -17,7 +17,7 @@ use elf_sections::{Changes, Expected, Image, Source, Verdict, plan_changes, verd
 
 use crate::stage::{Identity, NotStaged, Stage, Staged};
 use crate::sys;
-use crate::version::search_path;
+use crate::version::{hands_path_down, plan_to_hand_path_down, search_path};
 
 /// The libraries beside one guest.
 #[derive(Debug, Default)]
@@ -192,11 +192,20 @@ impl Neighbour {
         let needs = image.needed().map(<[u8]>::to_vec).collect();
         let replace_needed = needed_of(&image, copies.to_vec());
         let runpath = search_path(&image, &self.path);
+        let hands_down = runpath.is_some() && hands_path_down(&image);
         let changes = Changes { replace_needed, runpath, ..Changes::default() };
         let plan = plan_changes(&image, &changes).map_err(|error| unloadable(&error))?;
         drop(image);
         drop(bytes);
         plan.apply_to_file(&file, staged.path()).map_err(|error| unloadable(&error))?;
+        if hands_down {
+            let bytes = sys::map(&file).map_err(|error| unloadable(&error))?;
+            let image = Image::parse(&bytes).map_err(|error| unloadable(&error))?;
+            let plan = plan_to_hand_path_down(&image).map_err(|error| unloadable(&error))?;
+            drop(image);
+            drop(bytes);
+            plan.apply_to_file(&file, staged.path()).map_err(|error| unloadable(&error))?;
+        }
         self.needs = needs;
         self.seen = staged.identity();
         self.pending = false;

@@ -24,7 +24,7 @@ mod objection;
 mod place;
 
 use checked::Checked;
-pub(crate) use dependencies::search_path;
+pub(crate) use dependencies::{hands_path_down, plan_to_hand_path_down, search_path};
 pub(crate) use digest::Digest;
 use objection::Objection;
 

@@ -61,6 +61,7 @@ impl Checked {
         let state = StateMap::of(&image, bss);
         let replace_needed = loading.neighbours.replacements(&image);
         let runpath = dependencies::search_path(&image, loading.source);
+        let hands_down = runpath.is_some() && dependencies::hands_path_down(&image);
         let changes = Changes { replace_needed, runpath, ..Changes::default() };
         if changes != Changes::default() {
             let plan = plan_changes(&image, &changes)
@@ -73,8 +74,13 @@ impl Checked {
                 .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
         }
         let options = LoadCopyOptions { defer_initializers: true, ..LoadCopyOptions::default() };
-        let copy = plan_load_copy(&image, &options)
+        let mut copy = plan_load_copy(&image, &options)
             .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+        if hands_down {
+            dependencies::plan_to_hand_path_down(&image)
+                .and_then(|plan| copy.plan.merge(&plan).map(drop))
+                .map_err(|error| refused(RefusalKind::BadImage, error.to_string()))?;
+        }
         let checked = Self {
             range: image.range().unwrap_or(0..0),
             writable: writable(&image),

@@ -12,7 +12,8 @@
 use std::path::{Path, PathBuf};
 
 use crash_guard::Fault;
-use elf_sections::Image;
+use elf_sections::{Image, Tag};
+use patch_plan::Plan;
 
 use super::Loading;
 use crate::sys::{self, Handle, Opening};
@@ -47,6 +48,22 @@ pub(crate) fn search_path(image: &Image<'_>, source: &Path) -> Option<Vec<u8>> {
     let seen = seen.join(&b':');
     let taken_as_it_stands = !sys::has_loader_variable(Path::new(&sys::file_name(&seen)));
     (seen != search && separable && taken_as_it_stands).then_some(seen)
+}
+
+/// Whether what the image needs is searched for by its path for all that this needs in turn:
+/// `DT_RPATH`, where there is no `DT_RUNPATH` (System V gABI, "Shared Object Dependencies").
+pub(crate) fn hands_path_down(image: &Image<'_>) -> bool {
+    image.runpath().is_none() && image.rpath().is_some()
+}
+
+/// Plans to make the path of an image such a one.
+pub(crate) fn plan_to_hand_path_down(image: &Image<'_>) -> Result<Plan, patch_plan::Error> {
+    let mut plan = Plan::new();
+    for entry in image.dynamic().iter().filter(|entry| entry.tag == Tag::RUNPATH) {
+        let [old, new] = [Tag::RUNPATH, Tag::RPATH].map(|tag| (tag.0 as usize).to_ne_bytes());
+        plan.edit(entry.offset, &old, &new)?;
+    }
+    Ok(plan)
 }
 
 /// The directories of a search path, with `$ORIGIN` as it is for an image that lies at `source`.
