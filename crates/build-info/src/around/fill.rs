@@ -52,6 +52,7 @@ impl BuildInfo {
                 let leaves_out = index.leaves_out_system(step, own.as_deref(), resolve, format);
                 let provenance = if leaves_out { Provenance::OwnHeaders } else { step.provenance };
                 names.note(&mut self.files, unit, UnitId(number), step, provenance);
+                unit.is_whole_by(provenance);
             }
         }
         self.units = units;
@@ -95,6 +96,16 @@ impl Unit {
         };
         let recorded = |one: &FileUse| one.provenance == Provenance::Recorded;
         self.files.iter().any(knows) || (self.files.len() > 1 && self.files.iter().all(recorded))
+    }
+
+    /// Notes that all files are known. Where they are none but those that the compiler names anyway,
+    /// as for a source that includes nothing, the first says so.
+    pub(crate) fn is_whole_by(&mut self, provenance: Provenance) {
+        let is_told = self.files.iter().any(|one| one.provenance == provenance);
+        let says = !is_told && !provenance.is_lower_bound();
+        if let Some(first) = self.files.first_mut().filter(|_| says) {
+            first.provenance = provenance;
+        }
     }
 }
 

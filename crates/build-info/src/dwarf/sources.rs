@@ -97,6 +97,9 @@ fn opened(
             one.provenance = Provenance::Macros;
         }
     }
+    if !opened.is_empty() {
+        unit.is_whole_by(Provenance::Macros);
+    }
     let is_whole = unit
         .command
         .as_ref()

@@ -623,6 +623,30 @@ fn a_list_that_leaves_out_the_systems_headers_is_not_whole() {
 }
 
 #[test]
+fn a_source_that_includes_nothing_can_be_known_to() {
+    for (options, is_whole) in [("-MD", true), ("-MMD", false)] {
+        let mut info = unit("/b", "/s/a.c");
+        info.files.push(File {
+            path: "/s/a.c".to_owned(),
+            spellings: Vec::new(),
+            found: Found::Unknown,
+            units: vec![UnitId(0)],
+        });
+        let (file, provenance) = (FileId(0), Provenance::Recorded);
+        info.units[0].files.push(FileUse { file, checksum: None, provenance });
+        assert!(!info.units[0].has_all_files());
+        let mut around = commands(&format!(
+            r#"[{{"directory":"/b","file":"/s/a.c","command":"cc {options} -c /s/a.c -o a.o"}}]"#
+        ));
+        around.add_depfile(Some("/b"), b"a.o: /s/a.c\n");
+        info.fill(&around, &Resolve::lexical());
+        info.resolve(&Resolve::lexical());
+        assert_eq!(info.units[0].files.len(), 1);
+        assert_eq!(info.units[0].has_all_files(), is_whole, "{options}");
+    }
+}
+
+#[test]
 fn what_was_done_in_another_directory_is_of_another_build() {
     let around = |image: &str, directory: &str| {
         let mut around = commands(&format!(

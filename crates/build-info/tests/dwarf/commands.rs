@@ -135,3 +135,19 @@ fn a_line_table_is_called_a_lower_bound() {
     assert_eq!(provenance, Provenance::LineTable);
     assert_eq!(provenance.to_string(), "line table: lower bound");
 }
+
+#[test]
+fn macro_information_knows_that_a_source_includes_nothing() {
+    let workshop = Workshop::new();
+    for (compiler, options, is_whole) in [
+        ("clang++-19", "-g -fdebug-macro", true),
+        ("g++", "-g3", true),
+        ("clang++-19", "-g", false),
+        ("g++", "-g", false),
+    ] {
+        let Some(image) = workshop.build(compiler, options, "") else { continue };
+        let info = read(&image);
+        let plain = &info.units[unit(&info, "plain.c")];
+        assert_eq!(plain.has_all_files(), is_whole, "{compiler} {options}");
+    }
+}
