@@ -148,10 +148,24 @@ const ROWS: &[(&str, &[&str])] = &[
         "a link that is switched",
         &["a_link_that_is_switched_to_a_build_of_the_same_time_is_noticed"],
     ),
-    ("a rebuilt library", &["a_rebuilt_library_beside_the_guest_is_a_new_build_of_it"]),
+    (
+        "a rebuilt library",
+        &[
+            "a_rebuilt_library_beside_the_guest_is_a_new_build_of_it",
+            "a_rebuilt_library_that_another_beside_the_guest_needs_is_a_new_build_too",
+        ],
+    ),
     (
         "a temporary path and a library beside the guest",
-        &["a_library_beside_the_guest_is_found_from_any_temporary_path"],
+        &[
+            "a_library_beside_the_guest_is_found_from_any_temporary_path",
+            "a_library_without_a_name_of_its_own_is_found_beside_the_guest",
+            "a_search_path_of_the_old_sort_finds_what_the_libraries_need",
+        ],
+    ),
+    (
+        "no temporary directory, a full one, one mounted noexec",
+        &["where_the_system_has_no_place_for_copies_they_are_made_beside_the_plugin"],
     ),
     ("two processes", &["two_processes_with_one_plugin_do_not_meet"]),
     ("plug and plug1", &["plugins_with_names_like_versions_do_not_meet"]),

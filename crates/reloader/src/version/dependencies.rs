@@ -61,7 +61,7 @@ pub(crate) fn plan_to_hand_path_down(image: &Image<'_>) -> Result<Plan, patch_pl
     let mut plan = Plan::new();
     for entry in image.dynamic().iter().filter(|entry| entry.tag == Tag::RUNPATH) {
         let [old, new] = [Tag::RUNPATH, Tag::RPATH].map(|tag| (tag.0 as usize).to_ne_bytes());
-        plan.edit(entry.offset, &old, &new)?;
+        plan.edit(entry.offset, old, new)?;
     }
     Ok(plan)
 }
