@@ -55,7 +55,21 @@ impl<'file, M: Memory + ?Sized> Sections<'file, M> {
 
     /// The sections, in their order, up to the first whose header is not in the file.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Section> {
-        (0..self.count.min(MOST_SECTIONS)).map_while(|index| self.at(index))
+        let size = self.layout.pick(40, 64);
+        let count = usize::try_from(self.count.min(MOST_SECTIONS)).unwrap_or(usize::MAX);
+        let at = move |index: usize| u64::try_from(index.checked_mul(size)?).ok();
+        (0..count)
+            .step_by(AT_ONCE)
+            .map_while(move |first| {
+                let wanted = count.saturating_sub(first).min(AT_ONCE);
+                let table = self.table.checked_add(at(first)?)?;
+                let bytes = read_available(self.file, table, wanted.saturating_mul(size));
+                let headers = bytes.chunks_exact(size);
+                let sections: Vec<Section> =
+                    headers.filter_map(|bytes| Section::parse(self.layout, bytes)).collect();
+                (!sections.is_empty()).then_some(sections)
+            })
+            .flatten()
     }
 
     pub(crate) fn at(&self, index: u64) -> Option<Section> {
@@ -67,12 +81,11 @@ impl<'file, M: Memory + ?Sized> Sections<'file, M> {
 
     /// The first section of this name.
     pub(crate) fn named(&self, name: &[u8]) -> Option<Section> {
-        let names = self.at(self.names)?;
+        let names = self.contents(&self.at(self.names)?, MOST_NAMES);
         self.iter().find(|section| {
-            let at = names.offset.checked_add(u64::from(section.name));
-            let wanted = name.len().saturating_add(1);
-            let found = at.map(|at| read_available(self.file, at, wanted));
-            found.is_some_and(|found| found.strip_suffix(b"\0").is_some_and(|it| it == name))
+            let at = usize::try_from(section.name).ok().and_then(|at| names.get(at..));
+            let rest = at.and_then(|found| found.strip_prefix(name));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
         })
     }
 
@@ -99,3 +112,7 @@ impl Section {
 }
 
 const MOST_SECTIONS: u64 = 1 << 20;
+/// How many headers are read at once.
+const AT_ONCE: usize = 64;
+/// The names of 65,536 sections, of 64 bytes each.
+const MOST_NAMES: usize = 4 << 20;

@@ -10,6 +10,11 @@ fn words(layout: Layout, words: &[u64]) -> Vec<u8> {
 
 /// A file of sections: the names, where the base is, and one of notes.
 fn file(layout: Layout, base: Option<u64>, notes: &[Vec<u8>]) -> Vec<u8> {
+    file_of_many(layout, base, notes, 0)
+}
+
+/// With so many empty sections before those.
+fn file_of_many(layout: Layout, base: Option<u64>, notes: &[Vec<u8>], empty: usize) -> Vec<u8> {
     let word = |value: u64| words(layout, &[value]);
     let half = |value: u16| match layout.endian {
         Endian::Little => value.to_le_bytes().to_vec(),
@@ -33,6 +38,7 @@ fn file(layout: Layout, base: Option<u64>, notes: &[Vec<u8>]) -> Vec<u8> {
         (22, 7, 0, notes_at, notes.len() as u64),
     ];
     sections.extend(base.map(|base| (8, 1, base, names_at, 1)));
+    sections.splice(2..2, std::iter::repeat_n((0, 0, 0, 0, 0), empty));
     let mut bytes = b"\x7fELF".to_vec();
     bytes.push(if is_small { 1 } else { 2 });
     bytes.push(if layout.endian == Endian::Little { 1 } else { 2 });
@@ -98,6 +104,24 @@ fn probes_are_read_in_every_layout_and_moved_with_their_base() {
                 (b"libc", b"setjmp", at(0x1010), at(0x9000), b""),
             ];
             assert_eq!(seen, expected, "{layout:?}");
+        }
+    }
+}
+
+#[test]
+fn probes_are_found_behind_any_number_of_sections() {
+    for layout in LAYOUTS {
+        let notes = [note(layout, b"stapsdt\0", 3, [0x1000, 0x8000, 0], b"rtld\0map_complete\0\0")];
+        for empty in (0..200).chain([5000]) {
+            let bytes = file_of_many(layout, Some(0x8100), &notes, empty);
+            let found = probes(&bytes);
+            assert_eq!(found.len(), 1, "{empty}");
+            assert_eq!(found[0].address, 0x1100, "{empty}");
+            let size = if layout.class == Class::Elf32 { 40 } else { 64 };
+            // The base is the last section, the notes are the one before.
+            let without_base = probes(&bytes[..bytes.len() - 1]);
+            assert_eq!(without_base[0].address, 0x1000, "{empty}");
+            assert!(probes(&bytes[..bytes.len() - size - 1]).is_empty(), "{empty}");
         }
     }
 }
