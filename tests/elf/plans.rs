@@ -384,6 +384,26 @@ fn a_debug_link_leads_gdb_to_the_debugging_information() {
         assert_eq!(Image::parse(&bytes).unwrap().debug_link(), Some(link));
         is_well_formed(&stripped, &again, "again");
     }
+    // A section header that says that the link lies over something else: over the file's header,
+    // over the program headers, over code.
+    let link = DebugLink { file_name: b"d", checksum: 7 };
+    let image = Image::parse(&other).unwrap();
+    let text = image.sections_named(".text").next().unwrap().offset;
+    let header = image.header().section_headers as usize;
+    let index = image.sections_named(".gnu_debuglink").next().unwrap().index as usize;
+    for offset in [0, 64, text] {
+        let mut lying = other.clone();
+        let place = header + index * 64 + 24;
+        lying[place..place + 8].copy_from_slice(&offset.to_le_bytes());
+        let changes = Changes { debug_link: Some(link), ..Changes::default() };
+        let plan = plan_changes(&Image::parse(&lying).unwrap(), &changes).unwrap();
+        let mut changed = lying.clone();
+        plan.apply_to_vec(&mut changed).unwrap();
+        assert_eq!(Image::parse(&changed).unwrap().debug_link(), Some(link));
+        assert!(changed[64..header] == lying[64..header], "{offset:#x}");
+        let path = workshop.write("lying.so", &changed);
+        assert_eq!(Loaded::open(&path).unwrap().call(c"value"), 42, "{offset:#x}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -143,6 +143,56 @@ fn no_such_process_and_no_permission_say_so() {
     assert!(error.to_string().contains(&process.to_string()), "{error}");
 }
 
+/// A file with 60,000 program headers, mapped again and again in a process of its own.
+#[test]
+fn a_process_with_very_many_segments_is_refused() {
+    let workshop = Workshop::new();
+    let source = r#"
+        #include <fcntl.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <sys/mman.h>
+        int main(int count, char **words) {
+            int file = open(words[1], O_RDONLY);
+            for (int i = atoi(words[2]); i--;)
+                if (mmap(0, 1 << 22, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) == MAP_FAILED)
+                    return 1;
+            puts("mapped");
+            fflush(stdout);
+            return getchar();
+        }"#;
+    let Some(program) = workshop.compile("maps", source, &["gcc"]) else { return };
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend([3_u16, 62].into_iter().flat_map(u16::to_le_bytes));
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend([0_u64, 64, 0].into_iter().flat_map(u64::to_le_bytes));
+    bytes.extend(0_u32.to_le_bytes());
+    bytes.extend([64_u16, 56, 60_000, 64, 0, 0].into_iter().flat_map(u16::to_le_bytes));
+    for index in 0..60_000_u64 {
+        bytes.extend([1_u32, 5].into_iter().flat_map(u32::to_le_bytes));
+        let at = index * 16;
+        bytes.extend([at, at, at, 16, 16, 16].into_iter().flat_map(u64::to_le_bytes));
+    }
+    let image = workshop.write("segments.so", &bytes);
+    for (count, is_read) in [(3_usize, true), (20, false)] {
+        let mut command = Command::new(&program);
+        command.arg(&image).arg(count.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 7];
+        child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        let modules = sys::modules_of(child.id());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        match modules {
+            Ok(modules) => {
+                let those = modules.iter().filter(|it| it.module.path == image);
+                assert_eq!((those.count(), is_read), (count, true));
+            }
+            Err(error) => assert!(!is_read && error.to_string().contains("segments"), "{error}"),
+        }
+    }
+}
+
 #[test]
 fn a_file_that_was_deleted_replaced_or_rewritten_is_known() {
     let workshop = Workshop::new();
@@ -186,6 +236,13 @@ fn a_file_that_was_deleted_replaced_or_rewritten_is_known() {
     }) {
         assert!(!state.is_same_file && state.is_same_build == Some(true), "{state:?}");
         assert!(!state.is_unchanged());
+    }
+    // A pipe, which nobody writes to.
+    for state in states(&|path| {
+        std::fs::remove_file(path).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }) {
+        assert!(state.is_there && !state.is_same_file && state.is_same_build.is_none());
     }
     // Written over in place, which is no good idea with code that runs; the build ID alone differs.
     for state in states(&|path| {

@@ -1,9 +1,10 @@
 //! Sections that are in no segment.
 
-use super::{Draft, check_name};
+use super::{Draft, check_name, slack};
 use crate::{Class, DebugLink, Error, Section, SectionKind, Structure};
 
-/// Sets the contents of `.gnu_debuglink`, where they are, else at the end of the file.
+/// Sets the contents of `.gnu_debuglink`, where they are if nothing else is there, else at the end
+/// of the file.
 pub(super) fn set_debug_link(draft: &mut Draft<'_, '_>, link: DebugLink<'_>) -> Result<(), Error> {
     const NAME: &[u8] = b".gnu_debuglink";
     check_name(link.file_name)?;
@@ -19,7 +20,7 @@ pub(super) fn set_debug_link(draft: &mut Draft<'_, '_>, link: DebugLink<'_>) -> 
             let (at, found) = (section.offset, u64::from(section.kind.0));
             Err(Error::Malformed { structure, at, what, found })
         }
-        Some(section) if size <= section.size => {
+        Some(section) if size <= section.size && slack::is_alone(draft.image, &section) => {
             draft.replace(section.offset, &bytes)?;
             draft.set_section(section.index, None, section.offset, size)
         }

@@ -8,7 +8,7 @@ use crate::{Image, Permissions, Section, Segment};
 /// A read-only segment with so many unused bytes behind it in its last page, in the file and in
 /// memory.
 pub(super) fn find(image: &Image<'_>, size: u64) -> Option<(usize, Segment)> {
-    let occupied = Occupied::new(image);
+    let occupied = Occupied::new(image, |_| true);
     image.segments().iter().enumerate().find_map(|(index, segment)| {
         let only_read = segment.permissions == Permissions(4);
         let is_stored = segment.file_size != 0 && segment.file_size == segment.memory_size;
@@ -27,6 +27,14 @@ pub(super) fn find(image: &Image<'_>, size: u64) -> Option<(usize, Segment)> {
     })
 }
 
+/// Whether a section that nothing maps has its bytes for itself alone.
+pub(super) fn is_alone(image: &Image<'_>, section: &Section<'_>) -> bool {
+    let others = Occupied::new(image, |other| other.index != section.index);
+    section
+        .file_range()
+        .is_some_and(|(start, size)| !others.has_bytes_in(start..start.saturating_add(size)))
+}
+
 /// What segments, sections and headers occupy, sorted once: an image may have very many of them.
 struct Occupied {
     /// Where segments start in memory, ascending.
@@ -36,12 +44,14 @@ struct Occupied {
 }
 
 impl Occupied {
-    fn new(image: &Image<'_>) -> Occupied {
+    /// Of the sections those that are `wanted`.
+    fn new(image: &Image<'_>, wanted: impl Fn(&Section<'_>) -> bool) -> Occupied {
         let (header, layout) = (image.header(), image.layout);
         let mut starts: Vec<u64> = image.loads().map(|load| load.address).collect();
         starts.sort_unstable();
         let table = |offset, count: u64, size: usize| (offset, count.saturating_mul(size as u64));
         let tables = [
+            (0, layout.header_size() as u64),
             table(header.section_headers, header.section_header_count, layout.section_size()),
             table(
                 header.program_headers,
@@ -50,7 +60,8 @@ impl Occupied {
             ),
         ];
         let segments = image.segments().iter().map(|it| (it.offset, it.file_size));
-        let sections = image.sections().iter().filter_map(Section::file_range);
+        let sections = image.sections().iter().filter(|it| wanted(it));
+        let sections = sections.filter_map(Section::file_range);
         let all = segments.chain(sections).chain(tables);
         let bytes = merged(all.map(|(start, size)| start..start.saturating_add(size)).collect());
         Occupied { starts, bytes }

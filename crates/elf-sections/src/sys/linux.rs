@@ -6,8 +6,10 @@ mod maps;
 mod process;
 
 use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr;
 
@@ -72,6 +74,11 @@ pub(super) fn generation() -> Generation {
 /// Whether a path leads to the file of this device and inode.
 pub(super) fn is_file(path: &Path, device: u64, inode: u64) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.dev() == device && file.ino() == inode)
+}
+
+/// Opens a file for reading without waiting for a writer, should it be a pipe by now.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// The members of the loader's `struct link_map` that it documents.

@@ -84,7 +84,7 @@ impl FileState {
             true if is_file(Path::new(&marked)) => (PathBuf::from(marked), false),
             is_deleted => (path, is_deleted),
         };
-        let opened = match std::fs::File::open(&path) {
+        let opened = match platform::open(&path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (is_there, is_same_file) = (false, false);
@@ -92,9 +92,14 @@ impl FileState {
             }
             Err(error) => return Err(error),
         };
+        let is_there = true;
+        if !opened.metadata()?.is_file() {
+            let (is_same_file, is_same_build) = (false, None);
+            return Ok(FileState { is_deleted, is_there, is_same_file, is_same_build });
+        }
         let source = Source::new(opened)?;
         let is_same_build = source.image().ok().map(|image| module.matches(&image));
         let is_same_file = !is_deleted && is_file(&path);
-        Ok(FileState { is_deleted, is_there: true, is_same_file, is_same_build })
+        Ok(FileState { is_deleted, is_there, is_same_file, is_same_build })
     }
 }

@@ -1,6 +1,7 @@
 //! Platforms whose loader speaks no ELF.
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -17,6 +18,10 @@ pub(super) fn modules_of(_process: u32) -> io::Result<Vec<RemoteModule>> {
 
 pub(super) fn is_file(_path: &Path, _device: u64, _inode: u64) -> bool {
     false
+}
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 #[allow(unsafe_code, reason = "the signature is that of the platforms that use the handle")]

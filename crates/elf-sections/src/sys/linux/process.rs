@@ -17,13 +17,17 @@ pub(in crate::sys) fn modules_of(process: u32) -> io::Result<Vec<RemoteModule>> 
     let directory = PathBuf::from(format!("/proc/{process}"));
     let mappings = at(&directory.join("maps"), maps::read)?;
     let memory = Memory(at(&directory.join("mem"), |path| File::open(path))?);
-    let mut modules = Vec::new();
+    let (mut modules, mut left) = (Vec::new(), MOST_SEGMENTS);
     for mapping in mappings.iter().filter(|mapping| mapping.offset == 0) {
         let is_vdso = mapping.identity.inode == 0 && mapping.identity.path == "[vdso]";
         if mapping.identity.inode == 0 && !is_vdso {
             continue;
         }
         let Some(module) = module(&memory, mapping, &mappings) else { continue };
+        // A process may map one file with very many headers very often.
+        left = left.checked_sub(module.segments.len()).ok_or_else(|| {
+            io::Error::other(format!("its images have more than {MOST_SEGMENTS} segments"))
+        })?;
         let file = (!is_vdso).then(|| mapping.identity.clone());
         modules.push(RemoteModule { process, module, file });
     }
@@ -83,10 +87,12 @@ fn is_loaded(headers: &[Segment], bias: u64, first: &Mapping, mappings: &[Mappin
     let loads = || headers.iter().filter(|it| it.is_load() && it.file_size != 0);
     let is_mapped = |load: &Segment| {
         let address = bias.wrapping_add(load.address);
-        mappings.iter().any(|mapping| {
+        // The kernel lists them by their addresses.
+        let position = mappings.partition_point(|mapping| mapping.range.end as u64 <= address);
+        mappings.get(position).is_some_and(|mapping| {
             let start = mapping.range.start as u64;
             let skipped = address.wrapping_sub(start);
-            let is_there = address >= start && address < mapping.range.end as u64;
+            let is_there = address >= start;
             let is_same_file = mapping.identity.inode == first.identity.inode
                 && mapping.identity.device == first.identity.device;
             let is_same_part = mapping.offset.wrapping_add(skipped) == load.offset;
@@ -135,3 +141,6 @@ const LARGEST_NOTES: u64 = 1 << 16;
 
 /// What is read at once: the largest table of program headers that a file header can count.
 const MOST: u64 = 1 << 22;
+
+/// All segments of a process's images; some thousand are usual.
+const MOST_SEGMENTS: usize = 1 << 20;
