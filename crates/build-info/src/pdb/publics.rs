@@ -1,5 +1,7 @@
 //! Symbols by name and by address.
 
+use std::collections::HashSet;
+
 use crate::{Error, ReadAt};
 
 use super::bytes::{Bytes, u16_at, u32_at};
@@ -59,6 +61,8 @@ struct Symbols<'m> {
     publics: Option<Stream>,
     globals: Option<Stream>,
     records: Window<'m>,
+    /// The streams of the modules, once they were asked for.
+    modules: Option<Vec<Option<Stream>>>,
 }
 
 impl<'m> Symbols<'m> {
@@ -71,6 +75,7 @@ impl<'m> Symbols<'m> {
             publics: msf.stream(dbi.publics),
             globals: msf.stream(dbi.globals),
             records: Window::new(msf, records, 16, 12),
+            modules: None,
             dbi,
         }))
     }
@@ -120,10 +125,14 @@ impl<'m> Symbols<'m> {
             next_bucket = Some(offset_at(place.saturating_add(4))?);
         }
         let end = next_bucket.unwrap_or(records_size / 8).min(records_size / 8);
+        // A symbol has one record, whatever the table says.
+        let mut seen = HashSet::new();
         for index in first..end {
             let at = records.saturating_add(index.saturating_mul(8));
             let Some(offset) = u32_at(window.bytes(at, 4, HASH)?, 0) else { break };
-            let Some(offset) = offset.checked_sub(1) else { continue };
+            let Some(offset) = offset.checked_sub(1).filter(|it| seen.insert(*it)) else {
+                continue;
+            };
             addresses.extend(self.address_of(offset, name)?);
         }
         Ok(addresses)
@@ -154,10 +163,12 @@ impl<'m> Symbols<'m> {
 
     /// The address of a procedure in the symbols of a module, which counts from 1.
     fn procedure(&mut self, module: u16, offset: u32) -> Result<Option<u64>, Error> {
-        let (modules, _damage) = self.dbi.modules(self.msf);
+        let modules = self.modules.get_or_insert_with(|| {
+            let (modules, _damage) = self.dbi.modules(self.msf);
+            modules.iter().map(|module| self.msf.stream(module.stream?)).collect()
+        });
         let index = usize::from(module).checked_sub(1);
-        let module = index.and_then(|index| modules.get(index));
-        let stream = module.and_then(|module| module.stream).and_then(|it| self.msf.stream(it));
+        let stream = index.and_then(|index| *modules.get(index)?);
         let Some(stream) = stream else { return Ok(None) };
         let mut window = Window::new(self.msf, stream, 1, 12);
         let Some((kind, record)) = record(&mut window, offset)? else { return Ok(None) };

@@ -7,6 +7,8 @@ mod big;
 mod damage;
 /// The bench's.
 mod large;
+/// Small and made to multiply.
+mod greedy;
 /// Linked here, by LLVM's tools.
 mod linked;
 /// PDBs field by field.
