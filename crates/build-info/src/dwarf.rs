@@ -32,5 +32,5 @@ pub(crate) use files::Files;
 pub(crate) use inflate::Packing;
 pub(crate) use producer::Options;
 pub(crate) use section::Section;
-pub(crate) use split::{Parts, Skeleton};
-pub(crate) use units::{Dwarf, Reading};
+pub(crate) use split::{PackageIndex, Skeleton, Split};
+pub(crate) use units::Reading;

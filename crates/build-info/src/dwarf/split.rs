@@ -1,6 +1,8 @@
 //! Units whose tree is in another file: what that says of them.
 
-use gimli::{DebugCuIndex, EndianSlice, RunTimeEndian, UnitIndex};
+use std::collections::HashMap;
+
+use gimli::{DebugCuIndex, EndianSlice, Reader, RunTimeEndian, UnitIndex};
 
 use super::abbreviation::Abbreviations;
 use super::description::{describe, str_offsets};
@@ -32,19 +34,51 @@ pub(crate) struct Parts {
     str_offsets: u64,
 }
 
-impl Parts {
-    /// The parts of the unit that an id is of, by the index of a package.
-    pub(crate) fn find(
-        index: &mut Section<'_>,
-        id: u64,
-        endian: RunTimeEndian,
-    ) -> Result<Option<Self>, Error> {
-        let structure = index.name();
+/// The index of a package: which parts belong to which id.
+pub(crate) struct PackageIndex<'a> {
+    section: Section<'a>,
+    endian: RunTimeEndian,
+    /// The rows of the ids. The section has a hash table of them, in which a search may have to
+    /// pass all of them.
+    rows: HashMap<u64, u32>,
+}
+
+impl<'a> PackageIndex<'a> {
+    pub(crate) fn read(mut section: Section<'a>, endian: RunTimeEndian) -> Result<Self, Error> {
+        let structure = section.name();
+        let bytes = EndianSlice::new(section.all()?, endian);
+        let rows = Self::rows(bytes).map_err(|error| malformed(structure, 0, error))?;
+        Ok(Self { section, endian, rows })
+    }
+
+    fn rows(bytes: EndianSlice<'_, RunTimeEndian>) -> gimli::Result<HashMap<u64, u32>> {
+        let mut rows = HashMap::new();
+        if bytes.is_empty() {
+            return Ok(rows);
+        }
+        // A version, and how many sections, units and slots there are.
+        let mut ids = bytes;
+        ids.skip(12)?;
+        let slots = ids.read_u32()?;
+        let mut numbers = ids;
+        numbers.skip(usize::try_from(slots).unwrap_or(usize::MAX).saturating_mul(8))?;
+        for _ in 0..slots {
+            let (id, row) = (ids.read_u64()?, numbers.read_u32()?);
+            if row != 0 {
+                rows.entry(id).or_insert(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The parts of the unit that an id is of.
+    pub(crate) fn find(&mut self, id: u64) -> Result<Option<Parts>, Error> {
+        let Some(&row) = self.rows.get(&id) else { return Ok(None) };
+        let structure = self.section.name();
         let bad = |error| malformed(structure, 0, error);
-        let index = DebugCuIndex::from(EndianSlice::new(index.all()?, endian));
+        let index = DebugCuIndex::from(EndianSlice::new(self.section.all()?, self.endian));
         let index: UnitIndex<_> = index.index().map_err(bad)?;
-        let Some(row) = index.find(id) else { return Ok(None) };
-        let mut parts = Self::default();
+        let mut parts = Parts::default();
         for section in index.sections(row).map_err(bad)? {
             let offset = u64::from(section.offset);
             match section.section {
@@ -60,19 +94,89 @@ impl Parts {
     }
 }
 
+/// The debug information of a split file, or of a package, and what was found in it so far.
+pub(crate) struct Split<'a> {
+    pub(crate) dwarf: Dwarf<'a>,
+    abbreviations: Abbreviations,
+    /// The units that were passed on the way to others, by their ids; of several the first.
+    passed: HashMap<Option<u64>, Header>,
+    /// Where those end.
+    end: u64,
+}
+
+impl<'a> Split<'a> {
+    pub(crate) fn new(dwarf: Dwarf<'a>) -> Self {
+        let abbreviations = Abbreviations::new(&dwarf.abbrev);
+        Self { dwarf, abbreviations, passed: HashMap::new(), end: 0 }
+    }
+
+    /// The unit that an id is of, or, where it has none, the only one.
+    fn find(&mut self, id: Option<u64>, left: &mut u32) -> Result<Option<(Header, Root)>, Error> {
+        if let Some(&header) = self.passed.get(&id) {
+            return Ok(Some((header, self.root(&header)?)));
+        }
+        // Units of types come before it, and a file has one for each that is used.
+        while self.end < self.dwarf.info.length() && *left > 0 {
+            *left = left.saturating_sub(1);
+            let header = Header::read(&mut self.dwarf.info, self.end, self.dwarf.endian)?;
+            self.end = header.end;
+            if header.is_type() {
+                continue;
+            }
+            let root = self.root(&header)?;
+            self.passed.entry(root.dwo_id).or_insert(header);
+            if root.dwo_id == id {
+                return Ok(Some((header, root)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The unit in the parts of a package that its index has for an id.
+    fn find_in(
+        &mut self,
+        parts: Parts,
+        id: Option<u64>,
+        left: &mut u32,
+    ) -> Result<Option<(Header, Root)>, Error> {
+        let mut at = parts.info;
+        while at < self.dwarf.info.length() && *left > 0 {
+            *left = left.saturating_sub(1);
+            let mut header = Header::read(&mut self.dwarf.info, at, self.dwarf.endian)?;
+            header.abbreviations = header.abbreviations.saturating_add(parts.abbrev);
+            at = header.end;
+            if header.is_type() {
+                continue;
+            }
+            let root = self.root(&header)?;
+            if root.dwo_id == id {
+                return Ok(Some((header, root)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn root(&mut self, header: &Header) -> Result<Root, Error> {
+        let Dwarf { info, abbrev, endian, .. } = &mut self.dwarf;
+        Root::read(info, abbrev, &mut self.abbreviations, header, *endian)
+    }
+}
+
 impl Reading<'_, '_> {
     /// Takes what a split file says into the unit whose skeleton names it. Says whether the file is
     /// the one.
     pub(crate) fn complete(
         &mut self,
         skeleton: &Skeleton,
-        split: &mut Dwarf<'_>,
-        parts: Parts,
+        split: &mut Split<'_>,
+        parts: Option<Parts>,
     ) -> Result<bool, Error> {
-        let Some((header, mut root)) = find(split, skeleton.id, parts, &mut self.split_left)?
-        else {
-            return Ok(false);
+        let found = match parts {
+            Some(parts) => split.find_in(parts, skeleton.id, &mut self.split_left)?,
+            None => split.find(skeleton.id, &mut self.split_left)?,
         };
+        let Some((header, mut root)) = found else { return Ok(false) };
+        let (split, parts) = (&mut split.dwarf, parts.unwrap_or_default());
         let mut offsets = str_offsets(&header, &root);
         if let Some(offsets) = &mut offsets {
             offsets.base = offsets.base.saturating_add(parts.str_offsets);
@@ -116,37 +220,6 @@ impl Reading<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// The unit that an id is of, or, where it has none, the only one.
-fn find(
-    split: &mut Dwarf<'_>,
-    id: Option<u64>,
-    parts: Parts,
-    left: &mut u32,
-) -> Result<Option<(Header, Root)>, Error> {
-    let mut abbreviations = Abbreviations::new(&split.abbrev);
-    let mut at = parts.info;
-    // Units of types come before it, and a file has one for each that is used.
-    while at < split.info.length() && *left > 0 {
-        *left = left.saturating_sub(1);
-        let mut header = Header::read(&mut split.info, at, split.endian)?;
-        header.abbreviations = header.abbreviations.saturating_add(parts.abbrev);
-        if !header.is_type() {
-            let root = Root::read(
-                &mut split.info,
-                &mut split.abbrev,
-                &mut abbreviations,
-                &header,
-                split.endian,
-            )?;
-            if root.dwo_id == id {
-                return Ok(Some((header, root)));
-            }
-        }
-        at = header.end;
-    }
-    Ok(None)
 }
 
 /// Takes what a split unit says into what its skeleton said.

@@ -1,8 +1,11 @@
 //! Split units: `.dwo` files beside the objects, and packages of them (`.dwp`).
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
 use super::image::Image;
 use crate::companion::{Companion, Companions};
-use crate::dwarf::{Dwarf, Parts, Reading, Section, Skeleton, names};
+use crate::dwarf::{PackageIndex, Reading, Skeleton, Split, names};
 use crate::{Error, ReadAt};
 
 /// Completes the units whose tree is in another file, as far as those are found.
@@ -24,19 +27,15 @@ pub(crate) fn complete(
             .map_err(|error| reading.remark(format!("the package of split units: {error}")))
             .ok()
     });
-    let mut missing = Vec::new();
+    let mut alone = Vec::new();
     for skeleton in &skeletons {
-        let packaged = package.as_mut().map_or(Ok(false), |one| one.complete(skeleton, reading));
-        let done = match packaged {
-            Ok(false) => alone(image, companions, skeleton, reading),
-            other => other,
-        };
-        match done {
+        match package.as_mut().map_or(Ok(false), |one| one.complete(skeleton, reading)) {
             Ok(true) => {}
-            Ok(false) => missing.push(skeleton.name.as_str()),
+            Ok(false) => alone.push(Wanted::new(skeleton, companions)),
             Err(error) => reading.remark(format!("{}: {error}", skeleton.name)),
         }
     }
+    let missing = complete_alone(image, companions, alone, reading);
     if let Some(first) = missing.first() {
         reading.remark(format!(
             "{} units are described in other files, which are not found: {first}{}",
@@ -46,35 +45,97 @@ pub(crate) fn complete(
     }
 }
 
-/// Completes a unit from a file of its own.
-fn alone(
+/// A unit that is described in a file of its own, and where that may still be.
+struct Wanted<'s> {
+    skeleton: &'s Skeleton,
+    places: std::vec::IntoIter<PathBuf>,
+}
+
+impl<'s> Wanted<'s> {
+    fn new(skeleton: &'s Skeleton, companions: &dyn Companions) -> Self {
+        let (directory, name) = (skeleton.directory.clone(), skeleton.name.clone());
+        let places = companions.places(&Companion::SplitUnit { directory, name });
+        Self { skeleton, places: places.into_iter() }
+    }
+}
+
+/// Completes units from files of their own; says which of these are not found.
+///
+/// A file that several units name, in whatever ways, is opened once for all of them: what may be
+/// taken from it is counted from there on.
+fn complete_alone<'s>(
     image: &Image<'_>,
     companions: &dyn Companions,
-    skeleton: &Skeleton,
+    mut wanted: Vec<Wanted<'s>>,
     reading: &mut Reading<'_, '_>,
-) -> Result<bool, Error> {
-    let wanted =
-        Companion::SplitUnit { directory: skeleton.directory.clone(), name: skeleton.name.clone() };
-    for place in companions.places(&wanted) {
-        let Some(opened) = companions.open(&place) else { continue };
-        let split = Image::read(&*opened.source)?;
-        if split.endian != image.endian {
-            continue;
+) -> Vec<&'s str> {
+    let mut missing = Vec::new();
+    while !wanted.is_empty() {
+        let mut files: Vec<(PathBuf, Vec<Wanted<'s>>)> = Vec::new();
+        let mut numbers = HashMap::new();
+        for mut one in wanted {
+            let Some(place) = one.places.next() else {
+                missing.push(one.skeleton.name.as_str());
+                continue;
+            };
+            let real = std::fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
+            let number = *numbers.entry(real).or_insert_with(|| {
+                files.push((place, Vec::new()));
+                files.len().saturating_sub(1)
+            });
+            if let Some((_, units)) = files.get_mut(number) {
+                units.push(one);
+            }
         }
-        let length = split.source.length().unwrap_or(0);
-        let mut dwarf = names::SPLIT.of(|name| split.section(name), split.endian, length)?;
-        if reading.complete(skeleton, &mut dwarf, Parts::default())? {
-            return Ok(true);
+        wanted = Vec::new();
+        for (place, units) in files {
+            complete_from(image, companions, &place, units, reading, &mut wanted);
         }
-        reading.remark(format!("{} is of another build", place.display()));
     }
-    Ok(false)
+    missing
+}
+
+/// Completes units from one file; those that are not in it are `left`.
+fn complete_from<'s>(
+    image: &Image<'_>,
+    companions: &dyn Companions,
+    place: &Path,
+    units: Vec<Wanted<'s>>,
+    reading: &mut Reading<'_, '_>,
+    left: &mut Vec<Wanted<'s>>,
+) {
+    let Some(opened) = companions.open(place) else { return left.extend(units) };
+    let mut split = match open(image, &*opened.source) {
+        Ok(Some(split)) => split,
+        Ok(None) => return left.extend(units),
+        Err(error) => return reading.remark(format!("{}: {error}", place.display())),
+    };
+    for one in units {
+        match reading.complete(one.skeleton, &mut split, None) {
+            Ok(true) => {}
+            Ok(false) => {
+                reading.remark(format!("{} is of another build", place.display()));
+                left.push(one);
+            }
+            Err(error) => reading.remark(format!("{}: {error}", one.skeleton.name)),
+        }
+    }
+}
+
+/// The debug information of a split file, if it is for the same order of bytes.
+fn open<'a>(image: &Image<'_>, source: &'a dyn ReadAt) -> Result<Option<Split<'a>>, Error> {
+    let split = Image::read(source)?;
+    if split.endian != image.endian {
+        return Ok(None);
+    }
+    let length = split.source.length().unwrap_or(0);
+    names::SPLIT.of(|name| split.section(name), split.endian, length).map(Split::new).map(Some)
 }
 
 /// A package of split units.
 struct Package<'a> {
-    dwarf: Dwarf<'a>,
-    index: Section<'a>,
+    split: Split<'a>,
+    index: PackageIndex<'a>,
 }
 
 impl<'a> Package<'a> {
@@ -82,7 +143,8 @@ impl<'a> Package<'a> {
         let image = Image::read(source)?;
         let length = source.length().unwrap_or(0);
         let dwarf = names::SPLIT.of(|name| image.section(name), image.endian, length)?;
-        Ok(Self { dwarf, index: image.section(".debug_cu_index")? })
+        let index = PackageIndex::read(image.section(".debug_cu_index")?, image.endian)?;
+        Ok(Self { split: Split::new(dwarf), index })
     }
 
     fn complete(
@@ -91,7 +153,9 @@ impl<'a> Package<'a> {
         reading: &mut Reading<'_, '_>,
     ) -> Result<bool, Error> {
         let Some(id) = skeleton.id else { return Ok(false) };
-        let parts = Parts::find(&mut self.index, id, self.dwarf.endian)?;
-        parts.map_or(Ok(false), |parts| reading.complete(skeleton, &mut self.dwarf, parts))
+        match self.index.find(id)? {
+            Some(parts) => reading.complete(skeleton, &mut self.split, Some(parts)),
+            None => Ok(false),
+        }
     }
 }

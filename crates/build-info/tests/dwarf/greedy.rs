@@ -1,6 +1,9 @@
 //! Small images in which much refers to the same, and each reference would cost as much again.
 
-use build_info::{Questions, elf, read};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use build_info::{Companion, Companions, Opened, Questions, ReadAt, elf, read, read_with};
 
 use crate::heap;
 use crate::workshop::Workshop;
@@ -69,6 +72,100 @@ fn one_long_text_that_every_macro_has_is_taken_a_few_times() {
     let (info, bytes) = heap::most_during(|| read(&image, &Questions::ALL));
     assert!(bytes < MOST, "{bytes} bytes for {}", image.len());
     assert!(!info.expect("an image").remarks.is_empty());
+}
+
+/// A file that is there under two names, and how much of it was read.
+struct Counting {
+    file: std::path::PathBuf,
+    opened: Cell<usize>,
+    read: Rc<Cell<u64>>,
+}
+
+struct Counted(std::fs::File, Rc<Cell<u64>>);
+
+impl ReadAt for Counted {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let count = self.0.read_at(buffer, offset)?;
+        self.1.set(self.1.get() + count as u64);
+        Ok(count)
+    }
+
+    fn length(&self) -> std::io::Result<u64> {
+        self.0.length()
+    }
+}
+
+impl Companions for Counting {
+    fn places(&self, wanted: &Companion) -> Vec<std::path::PathBuf> {
+        let Companion::SplitUnit { name, .. } = wanted else { return Vec::new() };
+        let beside = self.file.parent().expect("a directory");
+        let around = beside.join("..").join(beside.file_name().expect("a name"));
+        vec![if name == "e" { around } else { beside.to_owned() }.join("image")]
+    }
+
+    fn open(&self, place: &std::path::Path) -> Option<Opened> {
+        self.opened.set(self.opened.get() + 1);
+        let file = Counted(std::fs::File::open(place).ok()?, Rc::clone(&self.read));
+        Some(Opened { source: Box::new(file), modified: None })
+    }
+}
+
+#[test]
+fn a_split_file_that_many_units_name_is_gone_through_once() {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let workshop = Workshop::new();
+    workshop.write("text.s", &skeletons(1_000, 20_000));
+    let built =
+        workshop.run("gcc -c text.s -o text.o").and_then(|_| workshop.run("ld text.o -o image"));
+    if built.is_none() {
+        return;
+    }
+    let file = workshop.at("image");
+    let image = std::fs::read(&file).expect("an image");
+    let around = Counting { file, opened: Cell::new(0), read: Rc::default() };
+    let info = read_with(&image, &Questions::ALL, &around).expect("an image");
+    assert_eq!(info.units.len(), 2_000);
+    assert!(info.units.iter().all(|unit| unit.language.is_some()), "{:?}", info.remarks);
+    assert_eq!(around.opened.get(), 1);
+    let read = around.read.get();
+    assert!(read < 4 * image.len() as u64, "{read} bytes of {}", image.len());
+}
+
+/// Skeletons of the one split unit in the same file, by two names for it, and abbreviations before
+/// the one that it has.
+fn skeletons(each: usize, abbreviations: usize) -> String {
+    let skeletons = |name: &str| {
+        format!(
+            ".rept {each}\n .long 20\n .short 5\n .byte 4,8\n .long .Labbreviations\n .quad 0x1234\n \
+             .uleb128 1\n .asciz \"{name}\"\n .byte 0\n.endr\n"
+        )
+    };
+    format!(
+        " .text
+ .globl _start
+_start: nop
+ .section .debug_abbrev,\"\",@progbits
+.Labbreviations:
+ .byte 1, 0x4a, 0, 0x76, 0x08, 0, 0, 0
+ .section .debug_info,\"\",@progbits
+{}{} .section .debug_abbrev.dwo,\"\",@progbits
+.rept {abbreviations}
+ .byte 2, 0x34, 0, 3, 8, 0, 0
+.endr
+ .byte 1, 0x11, 0, 0x13, 0x0b, 0, 0, 0
+ .section .debug_info.dwo,\"\",@progbits
+ .long 18
+ .short 5
+ .byte 5, 8
+ .long 0
+ .quad 0x1234
+ .byte 1, 0x0c
+",
+        skeletons("d"),
+        skeletons("e"),
+    )
 }
 
 /// An image of an assembler's text.
