@@ -15,3 +15,4 @@ mod damaged;
 mod elsewhere;
 mod greedy;
 mod macho;
+mod mutant;
