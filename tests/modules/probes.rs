@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection, ObjectSymbol};
 use reloader_tests::{missing, tool};
@@ -294,6 +295,46 @@ fn debug_registers_at_probes_show_every_load_and_unload() {
 #[test]
 fn breakpoints_at_probes_show_every_load_and_unload() {
     everything(Means::Breakpoint);
+}
+
+#[test]
+fn a_library_in_the_place_of_another_is_seen_when_nobody_has_looked_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let (Some(program), Some(first), Some(second)) = (
+        probed_program(directory.path()),
+        Work::library("a").make(),
+        Work::library("a").make_in(directory.path()),
+    ) else {
+        return;
+    };
+    for means in [Means::PerfBreakpoint, Means::Uprobe] {
+        for site in Site::ALL {
+            let target = Target::start(&program);
+            let Some(mut watched) = Watched::at(means, &[site], target) else { continue };
+            watched.sees(&format!("open {}", first.display()), "handle 0", &["+liba.so"]);
+            let place = |watched: &Watched| {
+                let module = watched.watch.modules().find(|it| it.path().ends_with(b"/liba.so"));
+                module.map(|it| (it.link_map, it.bias, it.path().to_vec())).unwrap()
+            };
+            let before = place(&watched);
+            watched.target.close("0");
+            watched.target.open(&second);
+            let until = Instant::now() + Duration::from_secs(10);
+            let mut count = 0;
+            while count < 2 && Instant::now() < until {
+                while let Some(event) = watched.watch.next_ready() {
+                    event.unwrap();
+                    count += 1;
+                }
+                std::thread::yield_now();
+            }
+            let after = place(&watched);
+            assert_eq!((before.0, before.1), (after.0, after.1), "where the first was");
+            assert_eq!(count, 2, "{means} at {site}");
+            assert_eq!(after.2, second.as_os_str().as_encoded_bytes(), "{means} at {site}");
+            watched.ends();
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 /// What has been noticed of the loader's work since the lists were read.
 ///
 /// A loader calls its function twice for each change, when it begins and when it is done, and
-/// passes a probe once, when it is done. A target that waits there is read at each call. One that goes on may have done more since than
-/// the calls that were noticed tell, and between two looks it may have put one file where another
-/// was, which leaves the lists as they were.
+/// passes a probe once, when it is done. A target that waits there is read at each call. One that
+/// goes on may have done more since than the calls that were noticed tell, and between two looks it
+/// may have put one file where another was, which leaves the lists as they were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     /// Calls since the last look.
