@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use crate::symbol::{Binding, Symbol, SymbolKind, SymbolSection};
 
-/// An image's symbols, sorted once so that each look-up is a binary search.
+/// An image's symbols, sorted once so that each look-up is a binary search, and a walk back over
+/// those that start behind one that reaches far.
 ///
 /// ```
 /// use elf_sections::{Image, SymbolIndex};

@@ -104,6 +104,24 @@ fn names_that_share_one_endless_string_are_not_read_to_its_end_each() {
     assert_eq!(named, [8]);
 }
 
+/// The SONAME is the end of the name of the needed library.
+#[test]
+fn a_string_that_is_the_end_of_another_is_not_overwritten() {
+    let mut bytes = image();
+    let soname = HEADER + SEGMENTS as usize * 56 + 2 * 16;
+    assert_eq!(bytes[soname], 14);
+    bytes[soname + 8] = 12;
+    let image = Image::parse(&bytes).unwrap();
+    assert_eq!(image.soname(), Some(&b"dep.so"[..]));
+    let soname = Some(b"own.so".to_vec());
+    let plan = plan_changes(&image, &Changes { soname, ..Changes::default() }).unwrap();
+    let mut changed = bytes.clone();
+    plan.apply_to_vec(&mut changed).unwrap();
+    let changed = Image::parse(&changed).unwrap();
+    assert_eq!(changed.soname(), Some(&b"own.so"[..]));
+    assert!(changed.needed().eq([b"libdep.so"]));
+}
+
 /// Each bit of a `DT_RELR` bitmap stands for a word, and every second word for a range of its own:
 /// a megabyte of them for four million, in a file of 131,000 words.
 #[test]

@@ -212,3 +212,29 @@ fn tables_of_an_image_of_one_segment_are_no_variables() {
         }
     }
 }
+
+/// The loader protects whole pages: the part of the last one it leaves writable is excluded, and
+/// what follows in that page are variables.
+#[test]
+fn the_protected_range_ends_at_the_last_whole_page() {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend([3_u16, 62].into_iter().flat_map(u16::to_le_bytes));
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend([0_u64, 64, 0].into_iter().flat_map(u64::to_le_bytes));
+    bytes.extend(0_u32.to_le_bytes());
+    bytes.extend([64_u16, 56, 2, 64, 0, 0].into_iter().flat_map(u16::to_le_bytes));
+    for (kind, address, size) in [(1_u32, 0x1000_u64, 0x5000_u64), (0x6474_e552, 0x1100, 0x2700)] {
+        bytes.extend([kind, 6].into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend([0, address, address, 0, size, 0x1000].into_iter().flat_map(u64::to_le_bytes));
+    }
+    let image = Image::parse(&bytes).unwrap();
+    assert_eq!(image.relro_segment(), Some(0x1100..0x3800));
+    assert_eq!(image.relro_with_page(0x1000), Some(0x1000..0x3000));
+    assert_eq!(image.relro_with_page(0x4000), Some(0..0));
+    let writable = image.writable();
+    assert_eq!(writable.variables, [0x3800..0x6000]);
+    assert_eq!(writable.exclusion_at(0x1000), Some(Reason::ReadOnlyAfterRelocation));
+    // What is no whole page is excluded too, however large pages are.
+    let writable = image.writable_with_page(0x4000);
+    assert_eq!(writable.variables, [0x1000..0x1100, 0x3800..0x6000]);
+}
