@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::around::{CargoOutput, Depfile, Manifest, NinjaLog, Surroundings};
-use crate::path::Spelled;
+use crate::path::{Root, Spelled};
 use crate::{
     BuildInfo, Disk, Entry, Fact, Format, Quoting, Resolve, Stamp, Style, Unit,
     expand_response_files,
@@ -101,7 +101,12 @@ pub fn command_line_split(bytes: &[u8]) {
     for style in [Style::Posix, Style::Windows] {
         let once = Spelled::parse(&line, style).collapsed();
         let is_a_name = |name: &str| !matches!(name, "?" | "." | "??" | "..");
-        if !matches!(once.root, crate::path::Root::Share(server, _) if !is_a_name(server)) {
+        let start = match once.root {
+            Root::Share(server, _) => Some(server),
+            Root::Slash if style == Style::Windows => once.names.first().copied(),
+            _ => None,
+        };
+        if start.is_none_or(is_a_name) {
             let text = once.to_string();
             let twice = Spelled::parse(&text, once.style).collapsed();
             assert_eq!(twice.to_string(), text, "a spelling is its own spelling");

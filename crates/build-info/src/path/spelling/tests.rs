@@ -92,6 +92,8 @@ proptest! {
         for style in [Style::Posix, Style::Windows] {
             let once = Spelled::parse(&path, style).collapsed();
             // No machine has such a name.
+            let is_named_so = once.root == Root::Slash && once.names.first() == Some(&"??");
+            prop_assume!(!is_named_so || style == Style::Posix);
             prop_assume!(!matches!(once.root, Root::Share("?" | "." | "??" | "..", _)));
             let text = once.to_string();
             let twice = Spelled::parse(&text, once.style).collapsed();
