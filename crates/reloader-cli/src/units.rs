@@ -57,8 +57,8 @@ impl Units {
 
 const JSON_HELP: &str = "\
 In the table, a number of files with a + behind it is a lower bound: it is what a line table names,
-which leaves out headers that no code came from. A build.ninja or compile_commands.json beside the
-image, depfiles, or macro information (-g3) make it whole.
+which leaves out headers that no code came from, or a depfile without the system's headers (-MMD). A
+build.ninja beside the image, depfiles (-MD), or macro information (-g3) make it whole.
 
 With --json, one object. Absent facts are null. It has
   format              pdb, elf or mach-o
@@ -69,9 +69,9 @@ With --json, one object. Absent facts are null. It has
     files             each with path, checksum (kind, value), exists (null: not looked for),
                       provenance
     provenance        where object, source, cwd, compiler, command and files are from: recorded,
-                      macros, compile_commands, ninja, depfile, cargo, compiler, derived, or
-                      \"line table: lower bound\". For files it is who knows them all, or else
-                      the weakest
+                      macros, compile_commands, ninja, cmake, \"build log\", depfile, cargo, compiler,
+                      derived, \"depfile: without the system's headers\", or \"line table: lower
+                      bound\". For files it is who knows them all, or else the weakest
     kind              source, runtime, resource, import, link-time-code, linker
   linker              cwd, executable, pdb, command, arguments, producer, provenance
   identity            the build-id, UUID, or GUID and age

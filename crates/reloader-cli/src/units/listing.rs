@@ -172,7 +172,8 @@ impl<'a> Listed<'a> {
 fn source_of_files(unit: &Unit) -> Option<&'static str> {
     let is_whole = unit.has_all_files();
     let named = unit.files.iter().map(|used| used.provenance);
-    let counted = named.filter(|from| !is_whole || *from != Provenance::LineTable);
+    let is_part = |from: Provenance| matches!(from, Provenance::LineTable | Provenance::OwnHeaders);
+    let counted = named.filter(|from| !is_whole || !is_part(*from));
     counted.max().map(Provenance::as_str)
 }
 
