@@ -26,9 +26,7 @@ struct Read {
     copies: Vec<u8>,
     /// How many bytes were read altogether.
     total: usize,
-    /// How often something was read because it had not been, how much the last time, and up to
-    /// where.
-    misses: usize,
+    /// How much was read at the last miss, and up to where.
     ahead: usize,
     last_end: u64,
 }
@@ -88,7 +86,6 @@ impl<'memory, M: Memory + ?Sized> Pages<'memory, M> {
         read.used.clear();
         read.copies.clear();
         read.total = 0;
-        read.misses = 0;
         for run in &mut read.runs {
             run.bytes.clear();
         }
@@ -233,17 +230,11 @@ impl Read {
 
     /// Reads what is at the address into the first run.
     fn fetch<M: Memory + ?Sized>(&mut self, memory: &M, address: u64) -> Option<()> {
-        // A list whose nodes were allocated one after another is read further ahead each time. A
-        // short one ends soon.
+        // A list whose nodes were allocated one after another is read further ahead each time.
         let page = address.wrapping_sub(address % PAGE_U64);
         let is_near = page >= self.last_end && page.wrapping_sub(self.last_end) <= MOST_AHEAD_U64;
         let twice = self.ahead.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD);
-        self.misses = self.misses.saturating_add(1);
-        self.ahead = match is_near {
-            _ if self.misses <= FIRST_MISSES => FIRST_AHEAD,
-            true => twice,
-            false => LEAST_AHEAD,
-        };
+        self.ahead = if is_near { twice } else { LEAST_AHEAD };
         // The run that was not needed for longest gives its buffer.
         let mut run = match self.runs.len() {
             MOST_RUNS_KEPT.. => self.runs.pop_back().unwrap_or_default(),
@@ -312,11 +303,6 @@ fn offset(address: u64, by: usize) -> u64 {
 
 /// A page more costs much less than another read.
 const LEAST_AHEAD: usize = 2 * PAGE;
-/// A dozen of glibc's nodes, with their names, in one read; a few pages that are not needed cost
-/// less than a second one.
-const FIRST_AHEAD: usize = 6 * PAGE;
-/// One is where the loader allocated for itself, before the program had a heap; one is on that.
-const FIRST_MISSES: usize = 2;
 /// Larger reads save little, and their buffers cost faults.
 const MOST_AHEAD: usize = 4 * PAGE;
 const MOST_AHEAD_U64: u64 = 4 * PAGE_U64;
