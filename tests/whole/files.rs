@@ -461,16 +461,26 @@ fn what_a_killed_process_left_is_cleared_away_and_what_a_living_one_has_is_not()
     // Something of a like name that is not ours is left alone.
     fs::create_dir(bench.temporary().join("reloader-notes")).unwrap();
     fs::write(bench.temporary().join("reloader-notes/diary"), "dear diary").unwrap();
+    fs::write(bench.temporary().join("reloader-notes/lock"), "").unwrap();
+    // Whoever puts something into such a directory finds it again.
+    let used = bench.temporary().join("reloader-1-aBcD12");
+    fs::create_dir(&used).unwrap();
+    for name in ["lock", "diary", "guest.v1-0.so"] {
+        fs::write(used.join(name), "").unwrap();
+    }
     let mut plugin = open(&bench.library(), bench.temporary());
     assert_eq!(plugin.step(), Step::Ran(1));
-    // The living one's, this one's, the notes.
-    assert_eq!(entries(bench.temporary()).len(), 3);
-    assert!(bench.temporary().join("reloader-notes/diary").exists());
+    // The living one's, this one's, the two others.
+    assert_eq!(entries(bench.temporary()).len(), 4);
+    for left in ["reloader-notes/diary", "reloader-notes/lock", "reloader-1-aBcD12/diary"] {
+        assert!(bench.temporary().join(left).exists(), "{left}");
+    }
+    assert!(!used.join("guest.v1-0.so").exists());
     bench.put(&Build::ledger(2));
     assert_eq!(living.step(), "Ran(2)");
     living.end();
     plugin.close();
-    assert_eq!(entries(bench.temporary()), [bench.temporary().join("reloader-notes")]);
+    assert_eq!(entries(bench.temporary()), [used, bench.temporary().join("reloader-notes")]);
 }
 
 #[test]

@@ -59,6 +59,8 @@ const PREFIX: &str = "reloader-";
 /// Not yet locked; never cleared away, for its owner may be about to lock it.
 const UNFINISHED: &str = ".reloader-";
 const LOCK: &str = "lock";
+/// How many letters and digits end the name of a directory.
+const SUFFIX: usize = 6;
 
 static STAGES: Mutex<Vec<(PathBuf, Weak<Stage>)>> = Mutex::new(Vec::new());
 static COPIES: AtomicU64 = AtomicU64::new(0);
@@ -205,7 +207,7 @@ impl Home {
     fn make(root: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         sys::make_private(&mut builder);
-        let unfinished = builder.prefix(UNFINISHED).tempdir_in(root)?;
+        let unfinished = builder.prefix(UNFINISHED).rand_bytes(SUFFIX).tempdir_in(root)?;
         let lock = File::create_new(unfinished.path().join(LOCK))?;
         if !sys::try_lock(&lock)? {
             return Err(io::Error::other("somebody else has locked the new directory"));
@@ -279,18 +281,81 @@ fn copy_name(source: &Path, version: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Whether a name is one that [`copy_name`] makes.
+fn is_copy_name(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    name.rmatch_indices(".v").any(|(at, separator)| {
+        let numbers = name[at + separator.len()..].split('.').next().unwrap_or_default();
+        let numbers = numbers.split_once('-');
+        numbers.is_some_and(|(version, unique)| is_number(version) && is_number(unique))
+    })
+}
+
+/// Whether a name is one that [`Home::make`] gives to a directory.
+fn is_home_name(name: &str) -> bool {
+    let parts = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(process, suffix)| {
+        process.parse::<u32>().is_ok()
+            && suffix.len() == SUFFIX
+            && suffix.bytes().all(|it| it.is_ascii_alphanumeric())
+    })
+}
+
 /// Removes the directories of processes that are gone.
 fn clear_abandoned(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
+        let ours = entry.file_name().to_str().is_some_and(is_home_name)
             && entry.metadata().is_ok_and(|metadata| sys::is_own_directory(&metadata));
-        if !ours {
+        let path = entry.path().join(LOCK);
+        if !ours || !path.symlink_metadata().is_ok_and(|lock| lock.is_file() && lock.len() == 0) {
             continue;
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let Ok(lock) = File::open(path) else { continue };
         if sys::try_lock(&lock).unwrap_or(false) {
-            drop(fs::remove_dir_all(entry.path()));
+            clear(&entry.path());
+        }
+    }
+}
+
+/// Removes a directory with the lock and the copies in it. Where somebody has put anything else
+/// there, that and the directory stay.
+fn clear(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut others = false;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if is_copy_name(&name) && entry.file_type().is_ok_and(|it| it.is_file()) {
+            drop(fs::remove_file(entry.path()));
+        } else {
+            others |= name != LOCK;
+        }
+    }
+    if !others {
+        drop(fs::remove_file(directory.join(LOCK)));
+        drop(fs::remove_dir(directory));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_names_are_known_and_no_others() {
+        for source in ["libguest.so", "guest", "a.v1-x.so", "\u{e4}.v2-2", "$ORIGIN.so"] {
+            let name = copy_name(Path::new(source), 3);
+            assert!(is_copy_name(name.to_str().unwrap()), "{name:?}");
+        }
+        for name in ["lock", "libguest.so", "a.v1.so", "a.v-1.so", "a.v1-.so", "a.v1-2b.so", "v1-2"]
+        {
+            assert!(!is_copy_name(name), "{name}");
+        }
+        assert!(is_home_name("reloader-17-aB3dE6"));
+        for name in ["reloader-notes", "reloader-1-notes", "reloader-x-aB3dE6", "reloader-1-aB_dE6"]
+        {
+            assert!(!is_home_name(name), "{name}");
         }
     }
 }
