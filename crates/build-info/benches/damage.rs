@@ -86,7 +86,7 @@ fn images(count: usize, directory: &Path) {
         Reader { name: "llvm-dwarfdump-19", tool: Some(&["--show-sources"]) },
         Reader { name: "llvm-dwarfdump-19", tool: Some(&["--debug-info", "--debug-line"]) },
         Reader { name: "readelf", tool: Some(&["--debug-dump=info,rawline,macro,Ranges"]) },
-        Reader { name: "eu-readelf", tool: Some(&["--debug-dump=info,line,macro,ranges"]) },
+        Reader { name: "eu-readelf", tool: Some(&["--debug-dump"]) },
     ];
     let mutants = (0..count).map(|_| damaged_image::mutant(&seed, &places, &mut dice));
     report("ELF images with DWARF", &readers, mutants, directory);

@@ -243,10 +243,10 @@ impl<'a> Matching<'a, '_> {
         let is_here = |step: &&Step| {
             step.directory.as_ref().is_none_or(|it| resolve.key(it, "", format) == here)
         };
-        let is_linked = |step: &&Step| self.is_linked(step);
+        // What another image of the same name was linked from says nothing of this one.
+        let is_linked = |step: &&Step| !index.link_is_guessed && self.is_linked(step);
         steps.retain(|step| {
-            let is_its =
-                !is_known || is_here(step) || !index.link_is_guessed && self.is_linked(step);
+            let is_its = !is_known || is_here(step) || is_linked(step);
             if !is_its {
                 self.elsewhere.set(Some(step));
             }

@@ -530,6 +530,14 @@ fn what_is_compiled_twice_is_told_apart_by_its_object_or_not_at_all() {
         ["cc", "main.o", "lib.a", "-o", "program"]
     );
     assert_eq!(linker.cwd.unwrap().value, "/b");
+
+    // A copy that has the name of the one may be of the other.
+    let mut info = unit("/b", "../s/a.c");
+    around.image = Some("/installed/program".to_owned());
+    info.fill(&around, &Resolve::lexical());
+    assert_eq!(info.units[0].command, None);
+    assert_eq!(info.remarks, ["../s/a.c is compiled in 2 ways: which is not known"]);
+    assert_eq!(info.linker, None);
 }
 
 #[test]
