@@ -78,11 +78,10 @@ fn has_ending(name: &str, ending: &str) -> bool {
     name.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
-/// Names of archives, without `lib` before and a debug build's `d` after.
-const RUNTIME: [&str; 27] = [
+/// Names of archives, without `lib` before and a debug build's `d` after. Those that anybody may give
+/// to his own (`libc`, as Visual Studio 2003 had one, `crt`) are not among them.
+const RUNTIME: [&str; 24] = [
     "cmt",
-    "c",
-    "cp",
     "cpmt",
     "msvcrt",
     "msvcprt",
@@ -106,7 +105,6 @@ const RUNTIME: [&str; 27] = [
     "gcc_eh",
     "clang_rt",
     "runtimeobject",
-    "crt",
 ];
 const MINGW_OBJECTS: [&str; 8] = [
     "crt1.o",
