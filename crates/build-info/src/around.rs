@@ -20,6 +20,8 @@ pub use compiler::ask_compilers;
 pub use depfile::{Depfile, Rule};
 pub use ninja::{Dependencies, Edge, Manifest, NinjaLog};
 
+use std::sync::Arc;
+
 use crate::{Command, Provenance, Stamp};
 
 /// What a build system says of how things were made.
@@ -55,8 +57,8 @@ pub struct Step {
     pub outputs: Vec<String>,
     /// The command, the compiler first.
     pub command: Option<Command>,
-    /// All files that were read, where that is known.
-    pub inputs: Option<Vec<String>>,
+    /// All files that were read, where that is known. What many steps read is there once.
+    pub inputs: Option<Vec<Arc<str>>>,
     /// Who says so.
     pub provenance: Provenance,
 }

@@ -65,3 +65,39 @@ fn a_log_a_depfile_a_line_and_an_entry_take_what_they_have() {
     });
     assert!(most < MOST, "{most}");
 }
+
+#[test]
+fn a_long_path_that_a_log_names_often_is_there_once() {
+    let path = [b'a'; 400_000];
+    let record = |dependencies: u32, record: &[u8]| {
+        [&(record.len() as u32 | dependencies << 31).to_le_bytes()[..], record].concat()
+    };
+    let path = record(0, &[&path[..], &u32::MAX.to_le_bytes()].concat());
+    let head = b"# ninjadeps\n\x04\0\0\0";
+    let log = [&head[..], &path, &record(1, &[0; 12 + 4 * 100_000])].concat();
+    // Few uses are all taken, and so are many of a path of the length that paths have.
+    let few = [&head[..], &path, &record(1, &[0; 12 + 4 * 20])].concat();
+    let short =
+        [&head[..], &record(0, b"/usr/include/x86_64-linux-gnu/bits/types/a.h\xff\xff\xff\xff")];
+    let short = [&short.concat()[..], &record(1, &[0; 12 + 4 * 100_000])].concat();
+    for (log, uses) in [(log, 0), (few, 20), (short, 100_000)] {
+        let mut around = Surroundings::default();
+        let (_, most) = heap::most_during(|| {
+            around.add_ninja_log("/b", &NinjaLog::parse(&log).unwrap());
+        });
+        assert!(most < MOST / 4, "{most} bytes for {}", log.len());
+        let taken: usize = around.steps.iter().flat_map(|step| &step.inputs).map(Vec::len).sum();
+        assert_eq!(taken, uses);
+        assert_eq!(around.remarks.len(), usize::from(uses == 0), "{:?}", around.remarks);
+    }
+}
+
+#[test]
+fn a_depfile_of_nothing_but_rules_is_cut() {
+    let text = "a: c\nb: c\n".repeat(500_000);
+    let mut around = Surroundings::default();
+    let (_, most) = heap::most_during(|| around.add_depfile(None, text.as_bytes()));
+    assert!(most < MOST, "{most} bytes");
+    assert_eq!(around.steps.len(), 1 << 16);
+    assert_eq!(around.remarks.len(), 1);
+}

@@ -1,5 +1,7 @@
 //! Dependency files, in the syntax of make that compilers use.
 
+use std::sync::Arc;
+
 use super::{Step, options};
 use crate::Provenance;
 
@@ -8,6 +10,8 @@ use crate::Provenance;
 pub struct Depfile {
     /// The rules, but for those without prerequisites, which say nothing (`-MP`).
     pub rules: Vec<Rule>,
+    /// Whether it has more rules than any tool writes: those behind the first 65,536 are left out.
+    pub is_cut: bool,
 }
 
 /// A rule.
@@ -62,7 +66,7 @@ impl Depfile {
                 source,
                 outputs: rule.targets,
                 command: None,
-                inputs: Some(rule.prerequisites),
+                inputs: Some(rule.prerequisites.into_iter().map(Arc::from).collect()),
                 provenance,
             }
         })
@@ -72,10 +76,12 @@ impl Depfile {
         if !after_colon || rule.targets.is_empty() || rule.prerequisites.is_empty() {
             return;
         }
+        let is_full = self.rules.len() >= MOST_RULES;
         match self.rules.last_mut() {
             Some(last) if last.targets == rule.targets => {
                 last.prerequisites.extend(rule.prerequisites);
             }
+            _ if is_full => self.is_cut = true,
             _ => self.rules.push(rule),
         }
     }
@@ -167,3 +173,5 @@ fn continued(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('\\')?;
     rest.strip_prefix('\n').or_else(|| rest.strip_prefix("\r\n"))
 }
+
+const MOST_RULES: usize = 1 << 16;

@@ -48,7 +48,12 @@ impl Surroundings {
     }
 
     fn add_rules(&mut self, bytes: &[u8], directory: impl Fn(&[String]) -> Option<String>) {
-        for mut step in Depfile::parse(bytes).steps(Provenance::Depfile) {
+        let file = Depfile::parse(bytes);
+        if file.is_cut {
+            self.remarks
+                .push("a dependency file has too many rules: not all were taken".to_owned());
+        }
+        for mut step in file.steps(Provenance::Depfile) {
             step.directory = directory(&step.outputs);
             self.steps.push(step);
         }
@@ -168,6 +173,12 @@ pub(super) fn below(directory: &str, path: &str, disk: &dyn Disk) -> String {
         Style::Posix => spelled.to_string(),
         Style::Windows => spelled.collapsed().to_string(),
     }
+}
+
+/// Where a shell is that was in a directory and enters another: it takes `..` by the letters.
+pub(super) fn entered(directory: &str, path: &str, disk: &dyn Disk) -> String {
+    let directory = Spelled::parse(directory, disk.style());
+    Spelled::parse_in(path, &directory).collapsed().to_string()
 }
 
 const COMMANDS: &str = "compile_commands.json";

@@ -47,8 +47,10 @@ impl Surroundings {
             return;
         }
         let (mut place, mut arguments) = (directory.to_owned(), split.arguments);
-        if let Some((inner, part)) = options::of_chain(&arguments) {
-            place = inner.map_or(place, |inner| find::below(directory, &inner, disk));
+        if let Some((entered, part)) = options::of_chain(&arguments) {
+            for inner in entered {
+                place = find::entered(&place, &inner, disk);
+            }
             arguments = part;
         }
         // What is before the compiler: settings of the environment, and whoever runs it.

@@ -7,8 +7,9 @@ mod scope;
 pub use log::{Dependencies, NinjaLog};
 pub use manifest::{Edge, Manifest};
 
-use super::options;
-use super::{Link, Step, Surroundings};
+use std::collections::HashMap;
+
+use super::{Link, Step, Surroundings, find, options};
 use crate::{Command, Disk, Error, Provenance, Quoting, Style};
 
 impl Surroundings {
@@ -20,6 +21,8 @@ impl Surroundings {
         let read = Manifest::read(directory, manifest, disk);
         self.remarks.extend(read.remarks.iter().cloned());
         let (mut links, mut depfiles) = (Vec::new(), Vec::new());
+        // Where what is made is made elsewhere than where Ninja runs.
+        let mut places = HashMap::new();
         for edge in read.edges {
             let quoting = match disk.style() {
                 Style::Posix => Quoting::Posix,
@@ -30,28 +33,36 @@ impl Surroundings {
             let mut arguments = command.arguments();
             let mut command = command;
             let mut place = directory.to_owned();
-            if let Some((inner, part)) = options::of_chain(&arguments) {
-                place = inner.map_or(place, |inner| super::find::below(directory, &inner, disk));
+            if let Some((entered, part)) = options::of_chain(&arguments) {
+                for inner in entered {
+                    place = find::entered(&place, &inner, disk);
+                }
                 command = Command::Arguments(part.clone());
                 arguments = part;
             }
+            // Ninja's paths start where it runs, and those of the command where that does.
+            let is_elsewhere = place != directory;
+            let from_here = |path: String| match is_elsewhere {
+                true => find::below(directory, &path, disk),
+                false => path,
+            };
+            let outputs: Vec<String> = edge.outputs.into_iter().map(from_here).collect();
+            let inputs: Vec<String> = edge.inputs.into_iter().map(from_here).collect();
             if !edge.reads_more && !options::compiles(&arguments) {
-                links.push(Link {
-                    directory: directory.to_owned(),
-                    outputs: edge.outputs,
-                    inputs: edge.inputs,
-                    command,
-                    provenance: Provenance::Ninja,
-                });
+                let (directory, provenance) = (place, Provenance::Ninja);
+                links.push(Link { directory, outputs, inputs, command, provenance });
                 continue;
             }
-            depfiles.extend(edge.depfile);
-            let mut sources = edge.inputs.iter().filter(|path| options::is_source(path));
-            let source = sources.next().or(edge.inputs.first()).cloned();
+            depfiles.extend(edge.depfile.map(|path| (path, place.clone())));
+            if is_elsewhere {
+                places.extend(outputs.iter().map(|output| (output.clone(), place.clone())));
+            }
+            let mut sources = inputs.iter().filter(|path| options::is_source(path));
+            let source = sources.next().or(inputs.first()).cloned();
             self.steps.push(Step {
-                directory: Some(directory.to_owned()),
+                directory: Some(place),
                 source,
-                outputs: edge.outputs,
+                outputs,
                 command: Some(command),
                 inputs: None,
                 provenance: Provenance::Ninja,
@@ -61,11 +72,16 @@ impl Surroundings {
         for path in read.files {
             self.witness(path, disk);
         }
-        let log = super::find::below(&read.log_directory, ".ninja_deps", disk);
+        let log = find::below(&read.log_directory, ".ninja_deps", disk);
         match disk.read(&log, MOST_LOG) {
             Ok(bytes) => {
                 match NinjaLog::parse(&bytes) {
-                    Ok(read) => self.add_ninja_log(directory, &read),
+                    Ok(read) => self.add_ninja_log_at(directory, &read, &|output| {
+                        let output = find::below(directory, output, disk);
+                        places
+                            .get_key_value(&output)
+                            .map(|(output, place)| (output.clone(), place.clone()))
+                    }),
                     Err(error) => self.remarks.push(format!("{log}: {error}")),
                 }
                 self.witness(log, disk);
@@ -73,27 +89,46 @@ impl Surroundings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => self.remarks.push(format!("{log}: {error}")),
         }
-        for depfile in depfiles {
-            self.add_depfile_at(
-                &super::find::below(directory, &depfile, disk),
-                Some(directory),
-                disk,
-            );
+        for (depfile, place) in depfiles {
+            self.add_depfile_at(&find::below(directory, &depfile, disk), Some(&place), disk);
         }
     }
 
     /// Adds what Ninja's log of dependencies says. `directory` is where Ninja runs.
     pub fn add_ninja_log(&mut self, directory: &str, log: &NinjaLog) {
+        self.add_ninja_log_at(directory, log, &|_| None);
+    }
+
+    /// The same, where some of what is made is made elsewhere.
+    fn add_ninja_log_at(
+        &mut self,
+        directory: &str,
+        log: &NinjaLog,
+        place: &dyn Fn(&str) -> Option<(String, String)>,
+    ) {
         if log.is_cut {
             self.remarks.push(format!(".ninja_deps of {directory} ends in the middle of a record"));
         }
-        for dependencies in log.dependencies() {
-            let inputs: Vec<String> = dependencies.inputs.into_iter().map(str::to_owned).collect();
+        // Each path is looked at as often as it is named.
+        let mut left = log.length().saturating_mul(NAMED).saturating_add(LEAST);
+        for (output, inputs) in log.made_from() {
+            let cost: usize = inputs.iter().map(|path| path.len()).sum();
+            let Some(rest) = left.checked_sub(cost) else {
+                self.remarks.push(format!(
+                    ".ninja_deps of {directory} names long paths too often: not all was taken"
+                ));
+                break;
+            };
+            left = rest;
             let mut sources = inputs.iter().filter(|path| options::is_source(path));
+            let source = sources.next().or(inputs.first()).map(ToString::to_string);
+            let elsewhere = place(output);
+            let (output, directory) =
+                elsewhere.unwrap_or_else(|| (output.to_owned(), directory.to_owned()));
             self.steps.push(Step {
-                directory: Some(directory.to_owned()),
-                source: sources.next().or(inputs.first()).cloned(),
-                outputs: vec![dependencies.output.to_owned()],
+                directory: Some(directory),
+                source,
+                outputs: vec![output],
                 command: None,
                 inputs: Some(inputs),
                 provenance: Provenance::Ninja,
@@ -108,3 +143,7 @@ fn malformed(at: usize, what: &'static str, found: u64) -> Error {
 }
 
 const MOST_LOG: usize = 1 << 30;
+/// How many letters of paths a byte of a log may stand for: four are a use of a path.
+const NAMED: usize = 64;
+/// The same of the smallest log.
+const LEAST: usize = 16 << 20;

@@ -16,14 +16,19 @@ pub(crate) fn output(arguments: &[String]) -> Option<String> {
     found
 }
 
-/// A path in the same argument as its option. No compiler has an option that begins with `-o` and
-/// is another, but some linkers have.
+/// A path in the same argument as its option.
 fn joined(argument: &str) -> Option<&str> {
     let microsoft = argument.strip_prefix("/Fo").or_else(|| argument.strip_prefix("-Fo"));
     let microsoft = microsoft.map(|path| path.trim_start_matches(':'));
     let path = microsoft.or_else(|| argument.strip_prefix("--output="));
-    path.or_else(|| argument.strip_prefix("-o")).filter(|path| !path.is_empty())
+    let is_other = OTHERS.iter().any(|other| argument.starts_with(other));
+    let joined = || argument.strip_prefix("-o").filter(|_| !is_other);
+    path.or_else(joined).filter(|path| !path.is_empty())
 }
+
+/// Options that begin with `-o` and name nothing that is written: of Microsoft's compiler, and of
+/// Clang for Apple's systems.
+const OTHERS: [&str; 3] = ["-openmp", "-objcmt", "-object"];
 
 /// Whether the arguments say to compile one thing, and not to link.
 pub(crate) fn compiles(arguments: &[String]) -> bool {
@@ -229,18 +234,23 @@ pub(crate) fn is_compiler(program: &str) -> bool {
 }
 
 /// Of a shell's chain of commands (`cd x && cc … && :`) the one that compiles or links the most,
-/// and where it is run.
-pub(crate) fn of_chain(arguments: &[String]) -> Option<(Option<String>, Vec<String>)> {
+/// and the directories that are entered before it, one after the other.
+pub(crate) fn of_chain(arguments: &[String]) -> Option<(Vec<String>, Vec<String>)> {
     if !arguments.iter().any(|argument| argument == "&&") {
         return None;
     }
-    let parts = || arguments.split(|argument| argument == "&&");
-    let directory = parts().find_map(|part| match part {
-        [cd, directory] if cd == "cd" => Some(directory.clone()),
-        _ => None,
-    });
-    let about = |part: &&[String]| {
+    let parts = || arguments.split(|argument| argument == "&&").enumerate();
+    let about = |(_, part): &(usize, &[String])| {
         (part.iter().filter(|it| is_source(it) || is_linked(it)).count(), part.len())
     };
-    Some((directory, parts().max_by_key(about)?.to_vec()))
+    let (chosen, part) = parts().max_by_key(about)?;
+    let entered = parts().take(chosen).filter_map(|(_, part)| match part {
+        [cd, directory] if cd == "cd" => Some(directory.clone()),
+        // As `cmd` goes to another drive.
+        [cd, drive, directory] if cd == "cd" && drive.eq_ignore_ascii_case("/d") => {
+            Some(directory.clone())
+        }
+        _ => None,
+    });
+    Some((entered.collect(), part.to_vec()))
 }

@@ -205,6 +205,68 @@ fn ninjas_manifest_gives_ninjas_own_commands_and_its_log_all_files() {
 }
 
 #[test]
+fn a_variable_that_is_set_again_behind_a_statement_counts_as_ninja_counts_it() {
+    let (Some(place), Some(ninja)) = (Place::new(), tool("ninja")) else { return };
+    place.put(
+        "b/build.ninja",
+        "flags = -DA\nlocal = -DC\nrule cc\n  command = cc $flags $own -c $in -o $out\n\
+         build $flags.o: cc a.c\n  own = $local\nsubninja inner.ninja\nflags = -DB\nlocal = -DD\n\
+         build b.o: cc b.c\n",
+    );
+    place.put("b/inner.ninja", "build c.o: cc c.c\nown = -DE\n");
+    let manifest = Manifest::read(&place.path("b"), "build.ninja", &System);
+    assert_eq!(manifest.remarks, [""; 0]);
+    let read: Vec<&str> = manifest.edges.iter().map(|edge| &*edge.command).collect();
+    let expected =
+        ["cc -DB -DC -c a.c -o -DA.o", "cc -DB -DE -c c.c -o c.o", "cc -DB  -c b.c -o b.o"];
+    assert_eq!(read, expected);
+    let database = place.run(ninja.to_str().unwrap(), &["-t", "compdb", "-x"], "b");
+    let database: serde_json::Value = serde_json::from_str(&database).unwrap();
+    let entries = database.as_array().unwrap().iter();
+    let mut theirs: Vec<&str> = entries.map(|entry| entry["command"].as_str().unwrap()).collect();
+    theirs.sort_unstable();
+    let mut ours = read;
+    ours.sort_unstable();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn a_command_that_goes_elsewhere_starts_from_there() {
+    let (Some(place), Some(ninja)) = (Place::new(), tool("ninja")) else { return };
+    let cc = &place.cc;
+    place.put(
+        "b/build.ninja",
+        &format!(
+            "rule cc\n  command = cd ../s$ $$1 && {cc} -g -MD -MF ../b/$out.d -I'../inc #2' -c $name \
+             -o ../b/$out\n  depfile = $out.d\n  deps = gcc\n\
+             rule link\n  command = cd .. && cd b && {cc} a.o b.o -o program\n\
+             build a.o: cc ../s$ $$1/a.c\n  name = a.c\nbuild b.o: cc ../s$ $$1/b.c\n  name = b.c\n\
+             build program: link a.o b.o\n"
+        )
+        .replace("s$ $$1 &&", "'s $$1' &&"),
+    );
+    place.run(ninja.to_str().unwrap(), &["program"], "b");
+    let mut info = place.info(place.sources);
+    for (unit, name) in info.units.iter_mut().zip(["a.c", "b.c"]) {
+        unit.source = Some(Fact::recorded(name.to_owned()));
+    }
+    let mut around = Surroundings::find(&place.path("b"), &System);
+    assert_eq!(around.remarks, [""; 0]);
+    around.image = Some(place.path("b/program"));
+    info.fill(&around, &Resolve::new());
+    info.resolve(&Resolve::new());
+    assert_eq!(info.remarks, [""; 0]);
+    place.all_known(&info);
+    for unit in &info.units {
+        assert_eq!(unit.cwd.as_ref().unwrap().value, place.path(place.sources));
+        let command = unit.command.as_ref().unwrap();
+        assert_eq!(command.provenance, Provenance::Ninja);
+        assert_eq!(&command.value.arguments()[0], cc);
+    }
+    assert_eq!(info.linker.unwrap().cwd.unwrap().value, place.path("b"));
+}
+
+#[test]
 fn short_statements_may_share_long_options() {
     let place = tempfile::tempdir().unwrap();
     let mut text = format!("flags = {}\n", "-I/some/where/include ".repeat(400));

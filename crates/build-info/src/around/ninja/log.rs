@@ -6,13 +6,15 @@
 //! it was made from; of two for one number the later counts. Whoever is interrupted while writing
 //! leaves half a record, and Ninja takes what is before it.
 
+use std::sync::Arc;
+
 use super::malformed;
 use crate::Error;
 
 /// Ninja's log of dependencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NinjaLog {
-    paths: Vec<String>,
+    paths: Vec<Arc<str>>,
     /// By the number of what was made.
     made_from: Vec<Option<Entry>>,
     /// Whether it ends in the middle of a record, which is left out.
@@ -87,12 +89,28 @@ impl NinjaLog {
 
     /// What each thing was made from, in the order in which Ninja first heard of them.
     pub fn dependencies(&self) -> impl Iterator<Item = Dependencies<'_>> {
-        let path = |number: &u32| self.paths.get(*number as usize).map(String::as_str);
+        let path = |number: &u32| self.paths.get(*number as usize).map(|path| &**path);
         self.paths.iter().zip(&self.made_from).filter_map(move |(output, entry)| {
             let entry = entry.as_ref()?;
             let inputs = entry.inputs.iter().filter_map(path).collect();
             Some(Dependencies { output, modified: entry.modified, inputs })
         })
+    }
+
+    /// The same, as they are kept.
+    pub(super) fn made_from(&self) -> impl Iterator<Item = (&str, Vec<Arc<str>>)> {
+        self.paths.iter().zip(&self.made_from).filter_map(|(output, entry)| {
+            let numbers = entry.as_ref()?.inputs.iter();
+            let inputs = numbers.filter_map(|&number| self.paths.get(number as usize).cloned());
+            Some((&**output, inputs.collect()))
+        })
+    }
+
+    /// How many bytes the log has, but for what was written again.
+    pub(super) fn length(&self) -> usize {
+        let uses: usize = self.made_from.iter().flatten().map(|entry| entry.inputs.len()).sum();
+        let paths: usize = self.paths.iter().map(|path| path.len()).sum();
+        uses.saturating_mul(4).saturating_add(paths)
     }
 
     fn add_path(&mut self, at: usize, record: &[u8]) -> Result<(), Error> {
@@ -106,7 +124,7 @@ impl NinjaLog {
         if Ok(!u32::from_le_bytes(*check)) != u32::try_from(self.paths.len()) {
             return Err(malformed(at, "not the next path's number", self.paths.len() as u64));
         }
-        self.paths.push(String::from_utf8_lossy(path).into_owned());
+        self.paths.push(String::from_utf8_lossy(path).into());
         self.made_from.push(None);
         Ok(())
     }

@@ -48,8 +48,10 @@ impl Manifest {
             manifest: Self { log_directory: directory.to_owned(), ..Self::default() },
             chain: Vec::new(),
             seen: HashSet::new(),
+            statements: Vec::new(),
         };
         reader.file(manifest, 0);
+        reader.finish();
         if let Some(builddir) = reader.scopes.value(0, "builddir").filter(|path| !path.is_empty()) {
             reader.manifest.log_directory = find::below(directory, builddir, disk);
         }
@@ -66,6 +68,19 @@ struct Reader<'a> {
     chain: Vec<String>,
     /// The files that were read, once each.
     seen: HashSet<String>,
+    /// What is made, whose commands see what files set behind it, too.
+    statements: Vec<Statement>,
+}
+
+/// A `build` statement, with its paths and what it sets.
+struct Statement {
+    edge: Edge,
+    rule: Rc<HashMap<String, String>>,
+    variables: HashMap<String, String>,
+    /// The scope of the file that it stands in, and where.
+    scope: usize,
+    path: Rc<str>,
+    line: usize,
 }
 
 /// A line with its number, those that it goes on in included.
@@ -97,7 +112,7 @@ impl Reader<'_> {
         let text = String::from_utf8_lossy(&bytes);
         let lines = lines(&text);
         self.chain.push(path.clone());
-        if let Err(error) = self.lines(&lines, scope) {
+        if let Err(error) = self.lines(&lines, scope, &path.as_str().into()) {
             self.remark(format!("{path}: {error}"));
         }
         self.chain.pop();
@@ -109,7 +124,7 @@ impl Reader<'_> {
         }
     }
 
-    fn lines(&mut self, lines: &[Line<'_>], scope: usize) -> Result<(), TextError> {
+    fn lines(&mut self, lines: &[Line<'_>], scope: usize, path: &Rc<str>) -> Result<(), TextError> {
         let mut rest = lines;
         while let Some((line, after)) = rest.split_first() {
             let block = after.iter().take_while(|line| line.indented).count();
@@ -136,9 +151,9 @@ impl Reader<'_> {
                     }
                 }
                 "build" => {
-                    let edge = self.edge(tail, block, scope);
-                    let edge = edge.map_err(|trouble| trouble.at(line.number))?;
-                    self.manifest.edges.extend(edge);
+                    let place = (Rc::clone(path), line.number);
+                    let made = self.statement(tail, block, scope, place);
+                    self.statements.extend(made.map_err(|trouble| trouble.at(line.number))?);
                 }
                 "include" | "subninja" => {
                     let left = self.scopes.budget.checked_sub(EDGE);
@@ -168,13 +183,14 @@ impl Reader<'_> {
         }
     }
 
-    /// What is made by a `build` statement, unless it has no command.
-    fn edge(
+    /// A `build` statement, unless what it makes has no command.
+    fn statement(
         &mut self,
         head: &str,
         block: &[Line<'_>],
         file: usize,
-    ) -> Result<Option<Edge>, Trouble> {
+        (path, line): (Rc<str>, usize),
+    ) -> Result<Option<Statement>, Trouble> {
         // What is set in the statement is seen by its paths, and hides what the file sets.
         self.scopes.budget = self.scopes.budget.checked_sub(EDGE).ok_or(Trouble::Budget)?;
         let scope = self.scopes.all.len();
@@ -183,12 +199,15 @@ impl Reader<'_> {
             let value = self.scopes.replaced(file, value)?;
             self.set(scope, name, value);
         }
-        let edge = self.edge_in(head, scope);
-        self.scopes.all.truncate(scope);
-        edge
+        let paths = self.paths(head, scope);
+        let variables = self.scopes.all.pop().map(|scope| scope.variables).unwrap_or_default();
+        let (edge, rule) = paths?;
+        let rule = self.scopes.rule(file, rule).filter(|_| rule != "phony").cloned();
+        Ok(rule.map(|rule| Statement { edge, rule, variables, scope: file, path, line }))
     }
 
-    fn edge_in(&mut self, head: &str, scope: usize) -> Result<Option<Edge>, Trouble> {
+    /// The paths of a statement, and its rule's name.
+    fn paths<'h>(&mut self, head: &'h str, scope: usize) -> Result<(Edge, &'h str), Trouble> {
         let mut paths = Paths { rest: head };
         let mut outputs = Vec::new();
         let mut explicit = true;
@@ -202,30 +221,54 @@ impl Reader<'_> {
             }
         }
         let Token::Path(rule) = paths.next()? else { return Err(Trouble::Escape) };
-        if rule == "phony" {
-            return Ok(None);
-        }
         let mut inputs = Vec::new();
         while let Token::Path(path) = paths.next()? {
             inputs.push(self.scopes.replaced(scope, path)?);
         }
-        let mut edge = Edge { outputs, inputs, ..Edge::default() };
-        let Some(rule) = self.scopes.rule(scope, rule).cloned() else { return Ok(None) };
-        let mut uses = Uses { edge: &edge, rule: &rule, scope, style: self.disk.style() };
-        let command = uses.value(&mut self.scopes, "command", 0)?;
+        Ok((Edge { outputs, inputs, ..Edge::default() }, rule))
+    }
+
+    /// Puts the commands together, once all that files set is known.
+    fn finish(&mut self) {
+        for statement in std::mem::take(&mut self.statements) {
+            let Statement { edge, rule, variables, scope, path, line } = statement;
+            let inner = self.scopes.all.len();
+            let parent = Some(scope);
+            self.scopes.all.push(Scope { variables, parent, ..Scope::default() });
+            let edge = self.with_command(edge, &rule, inner);
+            self.scopes.all.truncate(inner);
+            match edge {
+                Ok(edge) => self.manifest.edges.push(edge),
+                Err(trouble) => {
+                    self.remark(format!("{path}: {}", trouble.at(line)));
+                    if trouble == Trouble::Budget {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn with_command(
+        &mut self,
+        mut edge: Edge,
+        rule: &HashMap<String, String>,
+        scope: usize,
+    ) -> Result<Edge, Trouble> {
+        let mut uses = Uses { edge: &edge, rule, scope, style: self.disk.style() };
+        let mut command = uses.value(&mut self.scopes, "command", 0)?;
         let depfile = uses.value(&mut self.scopes, "depfile", 0)?;
         let deps = uses.value(&mut self.scopes, "deps", 0)?;
         let response = uses.value(&mut self.scopes, "rspfile", 0)?;
-        edge.command = command;
         if !response.is_empty() {
-            let mut uses = Uses { edge: &edge, rule: &rule, scope, style: self.disk.style() };
             let content = uses.value(&mut self.scopes, "rspfile_content", 0)?;
             let content = content.replace('\n', " ");
-            edge.command = edge.command.replacen(&format!("@{response}"), &content, 1);
+            command = command.replacen(&format!("@{response}"), &content, 1);
         }
+        edge.command = command;
         edge.reads_more = !depfile.is_empty() || !deps.is_empty();
         edge.depfile = Some(depfile).filter(|path| !path.is_empty() && deps.is_empty());
-        Ok(Some(edge))
+        Ok(edge)
     }
 }
 
@@ -397,7 +440,7 @@ const LEAST_BUDGET: usize = 8 << 20;
 /// How much variables may make of a byte: statements are short, and options that they share long.
 const EXPANSION: usize = 512;
 /// What an edge costs besides its texts.
-const EDGE: usize = 256;
+const EDGE: usize = 512;
 const MOST_FILES: usize = 10_000;
 const MOST_REMARKS: usize = 100;
 const MOST_BYTES: usize = 1 << 30;
