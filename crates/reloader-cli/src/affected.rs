@@ -1,5 +1,6 @@
 //! `reloader affected`: which units have to be compiled again when files have changed.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use build_info::{Kind, Questions, Quoting, UnitId};
@@ -42,7 +43,8 @@ struct Listing<'a> {
     units: Vec<Listed<'a>>,
     /// Files that no unit is known to be made from.
     unknown: Vec<String>,
-    /// How many units might be affected too, for their files are known in part only.
+    /// How many units might be affected too: their files are known in part only, or they stand for
+    /// units that are not recorded.
     partial: usize,
 }
 
@@ -70,24 +72,28 @@ impl Affected {
         let answer = subject.answer(wanted, &narrow)?;
         let info = &answer.info;
         let mut units: Vec<UnitId> = Vec::new();
-        let mut unknown = Vec::new();
+        let (mut unknown, mut generated) = (Vec::new(), Vec::new());
+        // What is generated when all is linked is not compiled by itself.
+        let is_compiled = |id: &UnitId| info.units[id.0 as usize].kind != Kind::LinkTimeCode;
         for paths in asked {
             // As it is now, or else as it was recorded.
             let found = paths.iter().map(|path| info.affected(&[path]).units);
             match found.into_iter().find(|units| !units.is_empty()) {
-                Some(found) => units.extend(found),
+                Some(found) if found.iter().any(is_compiled) => {
+                    units.extend(found.into_iter().filter(is_compiled));
+                }
+                Some(found) => generated.push((paths[1].clone(), found)),
                 None => unknown.push(paths[1].clone()),
             }
         }
         units.sort_unstable();
         units.dedup();
-        // What is generated when all is linked is not compiled by itself.
-        units.retain(|id| info.units[id.0 as usize].kind != Kind::LinkTimeCode);
         if self.json {
             let is_partial = |number: &u32| {
-                let unit = &info.units[*number as usize];
-                let is_known = units.contains(&UnitId(*number)) || unit.has_all_files();
-                unit.kind == Kind::Source && !is_known
+                let (unit, id) = (&info.units[*number as usize], UnitId(*number));
+                let is_known = units.contains(&id) || unit.has_all_files();
+                let is_affected = || generated.iter().any(|(_, units)| units.contains(&id));
+                unit.kind == Kind::Source && !is_known || is_affected()
             };
             let partial = (0..).take(info.units.len()).filter(is_partial).count();
             let units = || units.iter().map(|id| &info.units[id.0 as usize]);
@@ -102,6 +108,14 @@ impl Affected {
             for id in &units {
                 print(&legible(&called.name(&info.units[id.0 as usize])))?;
             }
+        }
+        for (file, units) in &generated {
+            let count = units.len();
+            remark(&format!(
+                "{}: {count} units were made from it when all was linked; which were compiled from \
+                 it is not recorded",
+                legible(file)
+            ));
         }
         for file in &unknown {
             remark(&format!("{}: no unit is known to be made from it", legible(file)));
@@ -124,7 +138,17 @@ fn print_commands(answer: &Answer, units: &[UnitId]) -> anyhow::Result<()> {
         if let Some(entry) = database.entries.iter().find(|entry| entry.unit == *id) {
             let directory = Quoting::Posix.join(&[&entry.directory]);
             let command = Quoting::Posix.join(&entry.arguments);
-            print(&legible(&format!("cd {directory} && {command}")))?;
+            let line = format!("cd {directory} && {command}");
+            let shown = legible(&line);
+            if std::io::stdout().is_terminal() && shown != line {
+                remark(&format!(
+                    "{}: not shown as a shell would take it; that goes only where no terminal is",
+                    legible(unit.name())
+                ));
+                print(&shown)?;
+            } else {
+                print(&line)?;
+            }
         }
     }
     Ok(())
@@ -139,4 +163,5 @@ With --json, one object. It has
   file                the image
   units               as in `reloader units --json`
   unknown             the files that no unit is known to be made from
-  partial             how many more units may be affected";
+  partial             how many more units may be affected, those among them that were generated when
+                      all was linked, and stand for units that are not recorded";

@@ -32,7 +32,8 @@ impl BuildReport {
     /// Writes the page; an error says why it cannot be.
     pub fn execute(self) -> anyhow::Result<()> {
         let answer = self.inquiry.answer(Questions::ALL, &Narrow::Now(Questions::ALL))?;
-        write_whole(&self.output, page::page(&answer.name, &answer.info)?.as_bytes())?;
+        let page = page::page(&answer.name, &answer.info)?;
+        write_whole(&self.output, page.as_bytes(), &answer.read())?;
         remark(&format!("written to {}", self.output.display()));
         Ok(())
     }

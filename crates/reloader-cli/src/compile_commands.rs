@@ -58,12 +58,18 @@ impl CompileCommands {
         match &self.output {
             Some(path) => {
                 let text = serde_json::to_string_pretty(&entries)?;
-                write_whole(path, format!("{text}\n").as_bytes())?;
+                write_whole(path, format!("{text}\n").as_bytes(), &answer.read())?;
             }
             None => print_by(|out| {
                 serde_json::to_writer_pretty(&mut *out, &entries)?;
                 out.write_all(b"\n")
             })?,
+        }
+        for unit in answer.generated() {
+            remark(&format!(
+                "{}: left out: generated when all was linked, of what is not recorded",
+                legible(unit.name())
+            ));
         }
         for wanting in &database.wanting {
             if let Some(unit) = answer.info.units.get(wanting.unit.0 as usize) {

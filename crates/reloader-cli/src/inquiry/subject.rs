@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use build_info::around::{Surroundings, ask_compilers};
-use build_info::{BuildInfo, Format, Kind, Nearby, Provenance, Questions, ReadAt, Resolve, System};
+use build_info::{
+    BuildInfo, Format, Kind, Nearby, Provenance, Questions, ReadAt, Resolve, System, Unit,
+};
 
 use super::kept::{Kept, Narrow, Watched, Witness, witness};
 use super::{Inquiry, absolute};
@@ -40,7 +42,27 @@ pub struct Answer {
     pub info: ManuallyDrop<BuildInfo>,
     /// Where recorded paths lead.
     pub resolve: Resolve,
+    /// The image and the file that was read for it: they may be one.
+    sources: [PathBuf; 2],
 }
+
+impl Answer {
+    /// The files that it was read from.
+    pub fn read(&self) -> [&Path; 2] {
+        self.sources.each_ref().map(PathBuf::as_path)
+    }
+
+    /// The units that stand for others, which are not recorded: what LLVM's linkers generate when
+    /// they link has one name in a PDB for many sources, and no command.
+    pub fn generated(&self) -> impl Iterator<Item = &Unit> {
+        let is_pdb = self.info.format == Format::Pdb;
+        let all = self.info.units.iter().filter(move |_| is_pdb);
+        all.filter(|unit| unit.kind == Kind::LinkTimeCode && unit.module != MICROSOFTS)
+    }
+}
+
+/// What Microsoft's linker calls what it generates, besides the modules of the objects themselves.
+const MICROSOFTS: &str = "* CIL *";
 
 impl<'a> Subject<'a> {
     pub(super) fn open(inquiry: &'a Inquiry) -> anyhow::Result<Self> {
@@ -119,7 +141,13 @@ impl<'a> Subject<'a> {
                 info
             }
         };
-        Ok(Answer { name: self.name, info: ManuallyDrop::new(info), resolve: self.resolve })
+        let sources = [self.inquiry.image.clone(), self.path];
+        Ok(Answer {
+            sources,
+            name: self.name,
+            info: ManuallyDrop::new(info),
+            resolve: self.resolve,
+        })
     }
 
     /// Finds out what is asked by reading, and on which files that depends.

@@ -21,3 +21,5 @@ mod report;
 mod terminal;
 /// What the subcommands say of a project whose truth is known.
 mod truth;
+/// What is written: where it goes, where it must not, and for whom it is.
+mod written;
