@@ -18,7 +18,9 @@ pub(super) fn arguments(given: &[String]) -> Option<Vec<String>> {
         if argument.starts_with('@') {
             return None;
         }
-        if WITH_VALUE.contains(&argument) {
+        if let Some(handed) = argument.strip_prefix("-Wp,") {
+            asked.extend(defines(handed));
+        } else if WITH_VALUE.contains(&argument) {
             asked.extend([argument.to_owned(), rest.next()?.clone()]);
         } else if options::takes_value(argument) {
             rest.next();
@@ -31,6 +33,14 @@ pub(super) fn arguments(given: &[String]) -> Option<Vec<String>> {
     }
     asked.extend(["-w".to_owned(), "-M".to_owned(), source.clone()]);
     Some(asked)
+}
+
+/// Of several options that are handed to the preprocessor in one argument those that define: others
+/// may write.
+fn defines(handed: &str) -> impl Iterator<Item = String> {
+    let defines =
+        |option: &&str| option.len() > 2 && (option.starts_with("-D") || option.starts_with("-U"));
+    handed.split(',').filter(defines).map(str::to_owned)
 }
 
 /// Options whose value is the next argument.
@@ -79,7 +89,7 @@ const ALONE: [&str; 12] = [
     "-ObjC++",
 ];
 
-const BEGINNINGS: [&str; 21] = [
+const BEGINNINGS: [&str; 19] = [
     "-D",
     "-U",
     "-I",
@@ -99,12 +109,13 @@ const BEGINNINGS: [&str; 21] = [
     "--gcc-install-dir=",
     "-working-directory=",
     "-resource-dir=",
-    "-Wp,-D",
-    "-Wp,-U",
 ];
 
 /// Those that would write something, or run something.
-const WRITERS: [&str; 18] = [
+const WRITERS: [&str; 21] = [
+    "-index",
+    "-mllvm",
+    "-mmlir",
     "-fauto-profile",
     "-fcallgraph",
     "-fcrash",
@@ -144,7 +155,8 @@ mod tests {
                 "-DX=1 -D Y -UZ -I../i -isystem s -include f.h",
             ),
             ("-MD -MF a.d -MTx -MQ y -MP -MMD -MJx.json -c a.c", ""),
-            ("-Wp,-MD,a.d -Wp,-MMD,b.d -Wp,-DX -Wa,-adhln=l -Wl,-Map=m a.c", "-Wp,-DX"),
+            ("-Wp,-MD,a.d -Wp,-MMD,b.d -Wp,-DX -Wa,-adhln=l -Wl,-Map=m a.c", "-DX"),
+            ("-Wp,-DX,-MD,a.d,-UY -index-store-path i -mllvm=-info-output-file=f a.c", "-DX -UY"),
             ("-save-temps -save-temps=obj -dumpdir x -dumpbase y -aux-info z -c a.c", ""),
             (
                 "-fdump-tree-all -fplugin=p.so -fprofile-use=p -ftime-trace=t -fno-rtti a.c",
