@@ -211,3 +211,30 @@ fn real_files_are_found_through_real_links() {
     assert_eq!(paths(&info), expected);
     assert_eq!(info.files[2].found, Found::Missing);
 }
+
+#[test]
+fn of_two_uses_that_turn_out_to_be_one_the_more_certain_counts() {
+    use build_info::{File, FileId, FileUse, Provenance, Unit, UnitId};
+    let orders = [
+        [Provenance::LineTable, Provenance::Depfile],
+        [Provenance::Depfile, Provenance::LineTable],
+    ];
+    for provenances in orders {
+        let mut info = BuildInfo::new(Format::Elf);
+        info.units.push(Unit::default());
+        for (number, provenance) in (0..).zip(provenances) {
+            info.files.push(File {
+                path: ["/s/a.h", "/s/x/../a.h"][number as usize].to_owned(),
+                spellings: Vec::new(),
+                found: Found::Unknown,
+                units: vec![UnitId(0)],
+            });
+            let checksum = (number == 1).then_some(7);
+            info.units[0].files.push(FileUse { file: FileId(number), checksum, provenance });
+        }
+        info.resolve(&Resolve::lexical());
+        let (file, provenance) = (FileId(0), Provenance::Depfile);
+        assert_eq!(info.units[0].files, [FileUse { file, checksum: Some(7), provenance }]);
+        assert_eq!(info.files.len(), 1);
+    }
+}
