@@ -59,6 +59,9 @@ pub fn read_with(
     describe(described, *questions, companions, &mut info)?;
     if info.units.is_empty() {
         without_debug_info(&image, described, *questions, &mut info)?;
+    } else {
+        let names = symbols::undescribed(described, &info.units)?;
+        info.remarks.extend(undescribed(&names));
     }
     info.linker = trace::linker(&image).or_else(|| trace::linker(described));
     if questions.commands {
@@ -173,6 +176,24 @@ fn without_debug_info(
     }
     Ok(())
 }
+
+/// Of sources that were compiled without debug information into an image that has some.
+fn undescribed(names: &[String]) -> Option<String> {
+    let shown = names.get(..names.len().min(MOST_SHOWN)).unwrap_or_default();
+    let more = match names.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "not among the units, for want of debug information (-g): {}{more}",
+            shown.join(", ")
+        )
+    })
+}
+
+/// How many of them a remark names.
+const MOST_SHOWN: usize = 8;
 
 /// Where code can be.
 fn code(image: &Image<'_>) -> Vec<Place> {

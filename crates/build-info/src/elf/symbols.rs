@@ -1,5 +1,7 @@
 //! An ELF image's symbols.
 
+use std::collections::HashMap;
+
 use gimli::Reader;
 use object::elf;
 
@@ -60,6 +62,49 @@ pub(crate) fn units(image: &Image<'_>) -> Result<(Vec<Unit>, Vec<Claimed>), Erro
     }
     Ok((units, claims))
 }
+
+/// The sources that symbols are listed under and that no unit is of, in the order of the symbols:
+/// they were compiled without debug information.
+pub(crate) fn undescribed(image: &Image<'_>, units: &[Unit]) -> Result<Vec<String>, Error> {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut described: HashMap<String, usize> = HashMap::new();
+    for source in units.iter().filter_map(|unit| unit.source.as_ref()) {
+        let count = described.entry(last(&source.value)).or_default();
+        *count = count.saturating_add(1);
+    }
+    let mut found = Vec::new();
+    for part in tables(image, |part| part.kind == elf::SHT_SYMTAB) {
+        each(image, part, |symbol, name| {
+            if !symbol.is_file() || found.len() >= MOST_UNDESCRIBED {
+                return;
+            }
+            let name = last(&String::from_utf8_lossy(name.text()));
+            match described.get_mut(&name) {
+                Some(left) if *left > 0 => *left = left.saturating_sub(1),
+                _ if is_of_a_source(&name) => found.push(name),
+                _ => {}
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// Whether a file that symbols are listed under is a source of somebody's: start files have no
+/// debug information anywhere, and a whole program's code, an object or a part of a crate is none.
+fn is_of_a_source(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    !matches!(name, "crtstuff.c" | "start.S") && is_short_word(extension) && extension != "o"
+}
+
+/// As extensions of sources are: `c`, `S`, `cpp`, `f90`.
+fn is_short_word(word: &str) -> bool {
+    (1..=4).contains(&word.len())
+        && word.starts_with(|it: char| it.is_ascii_alphabetic())
+        && word.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'+')
+}
+
+/// More of them nobody reads.
+const MOST_UNDESCRIBED: usize = 1 << 12;
 
 impl UnitId {
     /// The number of the unit that comes after those.

@@ -165,3 +165,21 @@ fn a_packed_image_with_macros_names_all_files_to_whoever_asks_for_nothing_else()
     assert_eq!(files(&some, unit(&some, "main.cc")), files(&all, main));
     assert!(files(&all, main).contains(&"macros.h"));
 }
+
+#[test]
+fn sources_without_debug_information_beside_others_with_it_are_named() {
+    let workshop = Workshop::new();
+    workshop.write("a.c", "static int low = 1; int f(void) { return low++; }");
+    workshop.write("b.c", "int f(void); int main(void) { return f(); }");
+    if workshop.run("gcc -c a.c -o a.o").is_none() {
+        return;
+    }
+    workshop.run("gcc -g -c b.c -o b.o");
+    workshop.run("gcc a.o b.o -o app");
+    let info = read(&workshop.at("app"));
+    assert_eq!(info.units.len(), 1);
+    let remark = "not among the units, for want of debug information (-g): a.c";
+    assert_eq!(info.remarks, [remark]);
+    workshop.run("gcc -g a.c b.c -o all");
+    assert_eq!(read(&workshop.at("all")).remarks, [""; 0]);
+}
