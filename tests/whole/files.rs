@@ -557,6 +557,47 @@ fn a_fork_of_the_host_finds_new_builds_without_its_parents_watcher() {
 }
 
 #[test]
+fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
+    let test = "files::a_host_and_its_fork_copy_the_same_builds_side_by_side";
+    if let Some(command) = alone(test) {
+        pass(command);
+        return;
+    }
+    let bench = Bench::with(&Build::ledger(1));
+    let (mut plugin, events) = bench.open();
+    assert_eq!(plugin.step(), Step::Ran(1));
+    let builds = [2, 3].map(|build| Build::ledger(build).bytes());
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    bench.put_bytes(&builds[0]);
+    // SAFETY: no other thread of this process holds a lock: the test is alone.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: ends a child that hangs.
+        unsafe { libc::alarm(60) };
+        plugin.check();
+        let mut good = plugin.step() == Step::Ran(2);
+        // The parent has made its copy of the second build, and put the third.
+        let mut word = [0];
+        good &= reader.read_exact(&mut word).is_ok();
+        plugin.check();
+        good &= plugin.step() == Step::Ran(3);
+        // SAFETY: ends the child without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(!good)) };
+    }
+    plugin.check();
+    assert_eq!(plugin.step(), Step::Ran(2), "{:?}", events.words());
+    bench.put_bytes(&builds[1]);
+    std::io::Write::write_all(&mut writer, b"3").unwrap();
+    plugin.check();
+    assert_eq!(plugin.step(), Step::Ran(3), "{:?}", events.words());
+    let mut status = 0;
+    // SAFETY: a child of this process and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
+}
+
+#[test]
 fn a_fork_of_the_host_runs_on_with_the_versions_that_it_had() {
     let test = "files::a_fork_of_the_host_runs_on_with_the_versions_that_it_had";
     if let Some(command) = alone(test) {

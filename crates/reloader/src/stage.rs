@@ -160,7 +160,8 @@ impl Stage {
         }
         let directory =
             self.directory().map_err(|error| NotStaged::Unwritable(self.root.clone(), error))?;
-        let path = directory.join(copy_name(source, version));
+        let forked = Some(sys::process()).filter(|&process| process != self.process);
+        let path = directory.join(copy_name(source, version, forked));
         // From here on the copy goes when this does.
         let staged = Staged { path, identity, stage: Arc::clone(self) };
         let copy = self
@@ -260,9 +261,13 @@ impl Drop for Staged {
     }
 }
 
-/// `libguest.so` becomes `libguest.v3-17.so`: debuggers and people know it again.
-fn copy_name(source: &Path, version: u32) -> PathBuf {
-    let unique = COPIES.fetch_add(1, Ordering::Relaxed);
+/// `libguest.so` becomes `libguest.v3-17.so`: debuggers and people know it again. A forked child
+/// counts on from where its parent was, in the same directory: there it ends in its process too.
+fn copy_name(source: &Path, version: u32, forked: Option<u32>) -> PathBuf {
+    let mut unique = COPIES.fetch_add(1, Ordering::Relaxed).to_string();
+    if let Some(process) = forked {
+        unique.push_str(&format!("-{process}"));
+    }
     let mut name = source.file_stem().unwrap_or(source.as_os_str()).to_owned();
     if sys::has_loader_variable(source) {
         name = "guest".into();
@@ -286,8 +291,7 @@ fn is_copy_name(name: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
     name.rmatch_indices(".v").any(|(at, separator)| {
         let numbers = name[at + separator.len()..].split('.').next().unwrap_or_default();
-        let numbers = numbers.split_once('-');
-        numbers.is_some_and(|(version, unique)| is_number(version) && is_number(unique))
+        numbers.contains('-') && numbers.split('-').all(is_number)
     })
 }
 
@@ -345,8 +349,10 @@ mod tests {
     #[test]
     fn its_own_names_are_known_and_no_others() {
         for source in ["libguest.so", "guest", "a.v1-x.so", "\u{e4}.v2-2", "$ORIGIN.so"] {
-            let name = copy_name(Path::new(source), 3);
-            assert!(is_copy_name(name.to_str().unwrap()), "{name:?}");
+            for forked in [None, Some(1234)] {
+                let name = copy_name(Path::new(source), 3, forked);
+                assert!(is_copy_name(name.to_str().unwrap()), "{name:?}");
+            }
         }
         for name in ["lock", "libguest.so", "a.v1.so", "a.v-1.so", "a.v1-.so", "a.v1-2b.so", "v1-2"]
         {
