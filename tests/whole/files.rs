@@ -568,6 +568,7 @@ fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
     assert_eq!(plugin.step(), Step::Ran(1));
     let builds = [2, 3].map(|build| Build::ledger(build).bytes());
     let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let (mut childs, mut answer) = std::io::pipe().unwrap();
     bench.put_bytes(&builds[0]);
     // SAFETY: no other thread of this process holds a lock: the test is alone.
     let child = unsafe { libc::fork() };
@@ -577,6 +578,7 @@ fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
         unsafe { libc::alarm(60) };
         plugin.check();
         let mut good = plugin.step() == Step::Ran(2);
+        good &= std::io::Write::write_all(&mut answer, b"2").is_ok();
         // The parent has made its copy of the second build, and put the third.
         let mut word = [0];
         good &= reader.read_exact(&mut word).is_ok();
@@ -587,6 +589,8 @@ fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
     }
     plugin.check();
     assert_eq!(plugin.step(), Step::Ran(2), "{:?}", events.words());
+    drop(answer);
+    childs.read_exact(&mut [0]).unwrap();
     bench.put_bytes(&builds[1]);
     std::io::Write::write_all(&mut writer, b"3").unwrap();
     plugin.check();
