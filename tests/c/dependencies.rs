@@ -102,7 +102,9 @@ fn a_library_without_a_name_of_its_own_is_found_beside_the_guest() {
     let guest = |body: &str| {
         let search = format!("-L{}", directory.display());
         let guest = guest("static int CR_STATE count = 0; int called(void);", body);
-        guest.flag(search).flag("-Wl,--no-as-needed,-rpath,$ORIGIN").flag("-lnameless")
+        // Other variables of the loader stay in the path, and lead nowhere here.
+        let path = "-Wl,--no-as-needed,-rpath,/opt/$LIB/x:/opt/../$ORIGIN/none:$ORIGIN";
+        guest.flag(search).flag(path).flag("-lnameless")
     };
     write(&script.library(), &guest(BODY).bytes());
     let again = guest(&format!("{BODY} /* 2 */"));

@@ -578,7 +578,7 @@ fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
         unsafe { libc::alarm(60) };
         plugin.check();
         let mut good = plugin.step() == Step::Ran(2);
-        good &= std::io::Write::write_all(&mut answer, b"2").is_ok();
+        good &= Write::write_all(&mut answer, b"2").is_ok();
         // The parent has made its copy of the second build, and put the third.
         let mut word = [0];
         good &= reader.read_exact(&mut word).is_ok();
@@ -592,7 +592,7 @@ fn a_host_and_its_fork_copy_the_same_builds_side_by_side() {
     drop(answer);
     childs.read_exact(&mut [0]).unwrap();
     bench.put_bytes(&builds[1]);
-    std::io::Write::write_all(&mut writer, b"3").unwrap();
+    Write::write_all(&mut writer, b"3").unwrap();
     plugin.check();
     assert_eq!(plugin.step(), Step::Ran(3), "{:?}", events.words());
     let mut status = 0;

@@ -233,6 +233,32 @@ fn a_type_that_widened_and_an_array_that_grew_keep_what_fits_and_are_reported() 
     assert_eq!(back.report().resized.len(), 4);
 }
 
+#[test]
+fn an_array_whose_numbers_have_another_width_has_the_same_numbers() {
+    let first = guest(
+        "static int CR_STATE wide[3] = {1}; static short CR_STATE grid[2][2] = {{1}}; \
+         static long CR_STATE narrow[2] = {1}; static int CR_STATE flag = 2; \
+         static int CR_STATE flags[2] = {0};",
+        "wide[0] = -4; wide[1] = 5; wide[2] = 6; grid[0][1] = -7; grid[1][1] = 8; \
+         narrow[0] = 9; narrow[1] = 1L << 40; flag = 2; flags[0] = 1; flags[1] = 0;",
+    );
+    let second = guest(
+        "static long CR_STATE wide[2] = {-1, -1}; static int CR_STATE grid[2][2] = {{-1}}; \
+         static int CR_STATE narrow[2] = {2, 3}; static _Bool CR_STATE flag = 1; \
+         static _Bool CR_STATE flags[3] = {0, 1, 1};",
+        r#"say("%ld %ld %d %d %d %d %d %d%d%d", wide[0], wide[1], grid[0][1], grid[1][1], narrow[0],
+            narrow[1], flag, flags[0], flags[1], flags[2]);"#,
+    );
+    for compiler in ["gcc", "clang"] {
+        let [first, second] = [&first, &second].map(|build| build.clone().compiler(compiler));
+        let reloaded = reload(StatePolicy::BySymbol, &first, &second);
+        assert_eq!(reloaded.said, "-4 5 -7 8 2 3 1 101", "{compiler}");
+        let mut refused = reloaded.refused();
+        refused.sort_unstable();
+        assert_eq!(refused, ["flag", "narrow"], "{compiler}");
+    }
+}
+
 /// With debug information a number stays the number that it is, whatever its new type's other bytes
 /// were.
 #[test]

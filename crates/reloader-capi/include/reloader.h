@@ -43,8 +43,9 @@
  *
  * Guests. They run in the host's process, on the thread that calls reloader_step. A fault in one is caught. C++
  * objects of the frames between the fault and the guard are not destroyed, and memory, files and locks that it had
- * taken stay taken. A guest must not end the thread it is called on: pthread_exit() ends the process. One without
- * symbols (strip) has its .state carried as a whole, while the size stays the same, and nothing else.
+ * taken stay taken. A guest must not end the thread it is called on: pthread_exit() ends the process. Nor may it
+ * longjmp() past its entry, into a frame of the host's: the plugin counts as busy from then on. One without symbols
+ * (strip) has its .state carried as a whole, while the size stays the same, and nothing else.
  *
  * Structures with a member `size` grow with later versions of the library: set it to the size of the structure, as
  * the macros that end in _INIT do. An older library refuses what it does not know unless it is zero, and a newer one

@@ -38,8 +38,9 @@ pub(super) struct Home {
 /// What sort of thing a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
+    /// A number, or an array of them.
     Number(Scalar),
-    /// No number.
+    /// Something else.
     Other,
 }
 

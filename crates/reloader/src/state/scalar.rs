@@ -12,6 +12,8 @@ pub(crate) struct Scalar {
 pub(crate) enum Number {
     Signed,
     Unsigned,
+    /// 0 or 1.
+    Boolean,
     Float,
 }
 
@@ -39,6 +41,7 @@ impl Scalar {
             (from, to_number) => {
                 let value = read(bytes, from)?;
                 let (low, high) = match (to_number, to.size) {
+                    (Number::Boolean, 1..=8) => (0, 1),
                     (Number::Signed, size @ 1..=8) => {
                         let bits = size as u32 * 8 - 1;
                         (-(1i128 << bits), (1i128 << bits) - 1)
@@ -117,5 +120,9 @@ mod tests {
         assert_eq!(LONG.convert(&(-7i64).to_ne_bytes(), INT), Some((-7i32).to_ne_bytes().to_vec()));
         assert_eq!(INT.convert(&5i32.to_ne_bytes(), DOUBLE), None);
         assert_eq!(INT.convert(&[1, 2], LONG), None);
+        let boolean = Scalar { number: Number::Boolean, size: 1 };
+        assert_eq!(INT.convert(&1i32.to_ne_bytes(), boolean), Some(vec![1]));
+        assert_eq!(INT.convert(&2i32.to_ne_bytes(), boolean), None);
+        assert_eq!(boolean.convert(&[1], LONG), Some(1i64.to_ne_bytes().to_vec()));
     }
 }

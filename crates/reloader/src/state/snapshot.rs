@@ -99,8 +99,10 @@ impl Snapshot {
             if resized && may_be_number(saved.variable.size) && may_be_number(place.size) {
                 // What it was when it was saved is not known any more.
                 let converted = match version.sort(place) {
-                    Some(Sort::Number(is)) => convert_unsure(&bytes, is),
-                    Some(Sort::Other) => Some(bytes.clone()),
+                    Some(Sort::Number(is)) if is.size as u64 == place.size => {
+                        convert_unsure(&bytes, is)
+                    }
+                    Some(_) => Some(bytes.clone()),
                     None => None,
                 };
                 is_told = converted.is_some();

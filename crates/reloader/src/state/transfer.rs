@@ -81,9 +81,9 @@ pub(crate) fn carry(
     // these.
     let mut done = Vec::new();
     let mut renewed = Vec::new();
-    for Move { name, old, new, size, number } in moves {
-        if let Some((was, is)) = number {
-            if convert(from, old, was, to, new, is) {
+    for Move { name, old, new, size, numbers } in moves {
+        if let Some(numbers) = numbers {
+            if convert(from, old, to, new, &numbers) {
                 report.bytes += size;
             } else {
                 report.resized.retain(|resized| resized.name != name);
@@ -135,8 +135,25 @@ struct Move {
     old: u64,
     new: u64,
     size: u64,
-    /// What sort of number it was and has become, where that has changed.
-    number: Option<(Scalar, Scalar)>,
+    /// What sort of numbers it was and has become, where that has changed.
+    numbers: Option<Numbers>,
+}
+
+/// A number, or an array of them, whose type has changed.
+struct Numbers {
+    was: Scalar,
+    is: Scalar,
+    /// As many as both versions have.
+    count: usize,
+}
+
+impl Numbers {
+    fn of(before: &Variable, was: Scalar, after: &Variable, is: Scalar) -> Self {
+        let count = |variable: &Variable, number: Scalar| {
+            usize::try_from(variable.size).unwrap_or(0).checked_div(number.size).unwrap_or(0)
+        };
+        Self { was, is, count: count(before, was).min(count(after, is)) }
+    }
 }
 
 fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move> {
@@ -149,7 +166,7 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
             continue;
         };
         let name = after.name.clone();
-        let mut number = None;
+        let mut numbers = None;
         if before.size != after.size {
             if before.whole || after.whole {
                 report.refused.push(Refused {
@@ -161,26 +178,27 @@ fn by_symbol(from: &Version, to: &Version, report: &mut StateReport) -> Vec<Move
                 });
                 continue;
             }
-            if may_be_number(before.size) && may_be_number(after.size) {
-                number = match (from.sort(before), to.sort(after)) {
-                    (Some(Sort::Number(was)), Some(Sort::Number(is))) => Some((was, is)),
-                    (Some(_), Some(_)) => None,
-                    _ => {
-                        report.refused.push(Refused { name, reason: untold(before, after) });
-                        continue;
-                    }
-                };
-            }
+            numbers = match (from.sort(before), to.sort(after)) {
+                (Some(Sort::Number(was)), Some(Sort::Number(is))) if was != is => {
+                    Some(Numbers::of(before, was, after, is))
+                }
+                (Some(_), Some(_)) => None,
+                _ if may_be_number(before.size) && may_be_number(after.size) => {
+                    report.refused.push(Refused { name, reason: untold(before, after) });
+                    continue;
+                }
+                _ => None,
+            };
             report.resized.push(Resized { name: name.clone(), from: before.size, to: after.size });
         } else {
             report.carried.push(name.clone());
         }
         let size = before.size.min(after.size);
         let (old, new) = (before.address, after.address);
-        moves.push(Move { name: name.clone(), old, new, size, number });
+        moves.push(Move { name: name.clone(), old, new, size, numbers });
         if let (Some(old), Some(new)) = (before.constructed, after.constructed) {
             let name = format!("guard of {name}");
-            moves.push(Move { name, old, new, size: GUARD, number: None });
+            moves.push(Move { name, old, new, size: GUARD, numbers: None });
         }
     }
     let names = |variables: &[Variable], indices: &[usize]| -> Vec<String> {
@@ -230,7 +248,7 @@ fn by_section(old: &StateMap, new: &StateMap, report: &mut StateReport) -> Vec<M
             report.resized.push(Resized { name: name.clone(), from, to });
         }
         let size = from.min(to);
-        moves.push(Move { name, old: old.start, new: new.start, size, number: None });
+        moves.push(Move { name, old: old.start, new: new.start, size, numbers: None });
     }
     moves
 }
@@ -248,13 +266,19 @@ fn are_alike(old: &StateMap, new: &StateMap) -> bool {
     sizes(old) == sizes(new)
 }
 
-/// Writes a number of the old version as the new one's type holds it, if it does.
-fn convert(from: &Version, old: u64, was: Scalar, to: &Version, new: u64, is: Scalar) -> bool {
-    let mut bytes = vec![0; was.size];
-    sys::read(from.place(old, was.size as u64).start, &mut bytes)
-        && was
-            .convert(&bytes, is)
-            .is_some_and(|bytes| sys::write(to.place(new, is.size as u64).start, &bytes))
+/// Writes numbers of the old version as the new one's type holds them, if it holds all.
+fn convert(from: &Version, old: u64, to: &Version, new: u64, numbers: &Numbers) -> bool {
+    let Numbers { was, is, count } = *numbers;
+    let mut bytes = vec![0; was.size * count];
+    if count == 0 || !sys::read(from.place(old, bytes.len() as u64).start, &mut bytes) {
+        return false;
+    }
+    let converted: Option<Vec<Vec<u8>>> =
+        bytes.chunks(was.size).map(|bytes| was.convert(bytes, is)).collect();
+    converted.is_some_and(|all| {
+        let all = all.concat();
+        sys::write(to.place(new, all.len() as u64).start, &all)
+    })
 }
 
 /// What is copied at once, and looked through while it is still in the cache.

@@ -43,11 +43,12 @@ pub(super) fn of(image: &Image<'_>, source: &Path) -> Vec<(Vec<u8>, PathBuf)> {
 /// is what the guest opens itself.
 pub(crate) fn search_path(image: &Image<'_>, source: &Path) -> Option<Vec<u8>> {
     let search = image.runpath().or(image.rpath())?;
-    let seen = seen_from(source, search);
-    let separable = seen.iter().all(|directory| !directory.contains(&b':'));
-    let seen = seen.join(&b':');
-    let taken_as_it_stands = !sys::has_loader_variable(Path::new(&sys::file_name(&seen)));
-    (seen != search && separable && taken_as_it_stands).then_some(seen)
+    let seen = seen_from(source, search).join(&b':');
+    // Other variables stay, and lead where they led.
+    let origin = origin_of(source);
+    let is_taken_as_it_stands = !sys::has_loader_variable(&origin);
+    let is_one = !origin.as_os_str().as_encoded_bytes().contains(&b':');
+    (seen != search && is_one && is_taken_as_it_stands).then_some(seen)
 }
 
 /// Whether what the image needs is searched for by its path for all that this needs in turn:
@@ -68,19 +69,32 @@ pub(crate) fn plan_to_hand_path_down(image: &Image<'_>) -> Result<Plan, patch_pl
 
 /// The directories of a search path, with `$ORIGIN` as it is for an image that lies at `source`.
 fn seen_from(source: &Path, search: &[u8]) -> Vec<Vec<u8>> {
-    let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
-    let origin = source.parent().unwrap_or(Path::new("/")).as_os_str().as_encoded_bytes();
-    search
-        .split(|&byte| byte == b':')
-        .map(|directory| {
-            let from_origin = [b"$ORIGIN".as_slice(), b"${ORIGIN}"]
-                .into_iter()
-                .find_map(|token| directory.strip_prefix(token))
-                .filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-            from_origin.map_or_else(|| directory.to_owned(), |rest| [origin, rest].concat())
-        })
-        .collect()
+    let origin = origin_of(source);
+    let origin = origin.as_os_str().as_encoded_bytes();
+    let seen = |mut directory: &[u8]| {
+        let mut seen = Vec::new();
+        while let Some((&first, rest)) = directory.split_first() {
+            let behind = ORIGIN.iter().find_map(|token| directory.strip_prefix(*token));
+            let behind = behind.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            match behind {
+                Some(_) => seen.extend_from_slice(origin),
+                None => seen.push(first),
+            }
+            directory = behind.unwrap_or(rest);
+        }
+        seen
+    };
+    search.split(|&byte| byte == b':').map(seen).collect()
 }
+
+/// The directory of an image that lies at `source`.
+fn origin_of(source: &Path) -> PathBuf {
+    let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
+    source.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// How a search path names it.
+const ORIGIN: [&[u8]; 2] = [b"$ORIGIN", b"${ORIGIN}"];
 
 /// Opens them; what cannot be opened is left to the loader's own words when it misses it.
 ///

@@ -49,7 +49,7 @@ impl<'data> Variable<'_, 'data> {
         file
     }
 
-    /// What it is, as far as its type is described.
+    /// What it is, or its elements are, as far as its type is described.
     pub(super) fn sort(&self) -> Option<Sort> {
         let mut at = self.along_origins(Place::in_unit(self.entry.offset()), |unit, entry| {
             self.follow(unit, entry, dw::DW_AT_type)
@@ -62,6 +62,7 @@ impl<'data> Variable<'_, 'data> {
                 | dw::DW_TAG_const_type
                 | dw::DW_TAG_volatile_type
                 | dw::DW_TAG_atomic_type
+                | dw::DW_TAG_array_type
                 | dw::DW_TAG_enumeration_type => self.follow(unit, &entry, dw::DW_AT_type)?,
                 dw::DW_TAG_base_type => return Some(base_type(&entry)),
                 _ => return Some(Sort::Other),
@@ -143,9 +144,8 @@ fn base_type(entry: &Entry<'_>) -> Sort {
     };
     let number = match encoding {
         dw::DW_ATE_signed | dw::DW_ATE_signed_char => Number::Signed,
-        dw::DW_ATE_unsigned | dw::DW_ATE_unsigned_char | dw::DW_ATE_boolean | dw::DW_ATE_UTF => {
-            Number::Unsigned
-        }
+        dw::DW_ATE_unsigned | dw::DW_ATE_unsigned_char | dw::DW_ATE_UTF => Number::Unsigned,
+        dw::DW_ATE_boolean => Number::Boolean,
         dw::DW_ATE_float => Number::Float,
         _ => return Sort::Other,
     };
