@@ -7,7 +7,9 @@ mod scope;
 pub use log::{Dependencies, NinjaLog};
 pub use manifest::{Edge, Manifest};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Link, Step, Surroundings, find, options};
 use crate::{Command, Disk, Error, Provenance, Quoting, Style};
@@ -23,6 +25,7 @@ impl Surroundings {
         let (mut links, mut depfiles) = (Vec::new(), Vec::new());
         // Where what is made is made elsewhere than where Ninja runs.
         let mut places = HashMap::new();
+        let implied = Implied::of(&read);
         for edge in read.edges {
             let quoting = match disk.style() {
                 Style::Posix => Quoting::Posix,
@@ -76,7 +79,7 @@ impl Surroundings {
         match disk.read(&log, MOST_LOG) {
             Ok(bytes) => {
                 match NinjaLog::parse(&bytes) {
-                    Ok(read) => self.add_ninja_log_at(directory, &read, &|output| {
+                    Ok(read) => self.add_ninja_log_at(directory, &read, &implied, &|output| {
                         let output = find::below(directory, output, disk);
                         places
                             .get_key_value(&output)
@@ -96,14 +99,15 @@ impl Surroundings {
 
     /// Adds what Ninja's log of dependencies says. `directory` is where Ninja runs.
     pub fn add_ninja_log(&mut self, directory: &str, log: &NinjaLog) {
-        self.add_ninja_log_at(directory, log, &|_| None);
+        self.add_ninja_log_at(directory, log, &Implied::default(), &|_| None);
     }
 
-    /// The same, where some of what is made is made elsewhere.
+    /// The same, where some of what is made is made elsewhere, or from more than compilers name.
     fn add_ninja_log_at(
         &mut self,
         directory: &str,
         log: &NinjaLog,
+        implied: &Implied,
         place: &dyn Fn(&str) -> Option<(String, String)>,
     ) {
         if log.is_cut {
@@ -111,7 +115,14 @@ impl Surroundings {
         }
         // Each path is looked at as often as it is named.
         let mut left = log.length().saturating_mul(NAMED).saturating_add(LEAST);
-        for (output, inputs) in log.made_from() {
+        let headers: HashMap<&str, Vec<Arc<str>>> =
+            log.made_from().filter(|(output, _)| options::is_compiled_header(output)).collect();
+        for (output, mut inputs) in log.made_from() {
+            let elsewhere = place(output);
+            // Those paths start from where Ninja runs.
+            if elsewhere.is_none() {
+                implied.add_to(&mut inputs, output, &headers, left);
+            }
             let cost: usize = inputs.iter().map(|path| path.len()).sum();
             let Some(rest) = left.checked_sub(cost) else {
                 self.remarks.push(format!(
@@ -122,7 +133,6 @@ impl Surroundings {
             left = rest;
             let mut sources = inputs.iter().filter(|path| options::is_source(path));
             let source = sources.next().or(inputs.first()).map(ToString::to_string);
-            let elsewhere = place(output);
             let (output, directory) =
                 elsewhere.unwrap_or_else(|| (output.to_owned(), directory.to_owned()));
             self.steps.push(Step {
@@ -133,6 +143,64 @@ impl Surroundings {
                 inputs: Some(inputs),
                 provenance: Provenance::Ninja,
             });
+        }
+    }
+}
+
+/// What things are made from besides what compilers name: a manifest's implicit inputs, and what
+/// compiled headers among those are made from.
+///
+/// GCC does not name what is in a precompiled header, nor an assembler what it takes in as it is.
+#[derive(Default)]
+struct Implied {
+    by_output: HashMap<String, Rc<Vec<Arc<str>>>>,
+}
+
+impl Implied {
+    fn of(manifest: &Manifest) -> Self {
+        let mut by_output = HashMap::new();
+        for edge in &manifest.edges {
+            let is_header = edge.outputs.iter().any(|path| options::is_compiled_header(path));
+            let sources = edge.inputs.iter().filter(|_| is_header);
+            let mut all: Vec<Arc<str>> =
+                edge.implicit.iter().chain(sources).map(|path| Arc::from(&**path)).collect();
+            all.sort_unstable();
+            all.dedup();
+            if !all.is_empty() {
+                let all = Rc::new(all);
+                by_output.extend(edge.outputs.iter().map(|it| (it.clone(), Rc::clone(&all))));
+            }
+        }
+        Self { by_output }
+    }
+
+    /// Adds what an output is made from to what its compiler named, until that has more than `most`
+    /// letters.
+    fn add_to(
+        &self,
+        inputs: &mut Vec<Arc<str>>,
+        output: &str,
+        headers: &HashMap<&str, Vec<Arc<str>>>,
+        most: usize,
+    ) {
+        let mut wanted: Vec<&Arc<str>> =
+            self.by_output.get(output).into_iter().flat_map(|it| &**it).collect();
+        let (mut seen, mut length) = (HashSet::new(), 0_usize);
+        while let Some(path) = wanted.pop() {
+            if !seen.insert(&**path) {
+                continue;
+            }
+            inputs.push(Arc::clone(path));
+            length = length.saturating_add(path.len());
+            if options::is_compiled_header(path) {
+                let inside = headers.get(&**path).into_iter().flatten();
+                length = inside.clone().fold(length, |sum, it| sum.saturating_add(it.len()));
+                inputs.extend(inside.cloned());
+                wanted.extend(self.by_output.get(&**path).into_iter().flat_map(|it| &**it));
+            }
+            if length > most {
+                break;
+            }
         }
     }
 }

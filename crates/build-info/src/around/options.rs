@@ -130,6 +130,12 @@ pub(crate) fn takes_value(option: &str) -> bool {
     )
 }
 
+/// Whether a file's name is that of headers or a module that a compiler has read before.
+pub(crate) fn is_compiled_header(path: &str) -> bool {
+    let (_, extension) = path.rsplit_once('.').unwrap_or_default();
+    matches!(extension, "gch" | "pch" | "gcm" | "pcm" | "ifc")
+}
+
 /// Whether a file's name is that of something to compile.
 pub(crate) fn is_source(path: &str) -> bool {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);

@@ -266,6 +266,42 @@ fn a_command_that_goes_elsewhere_starts_from_there() {
     assert_eq!(info.linker.unwrap().cwd.unwrap().value, place.path("b"));
 }
 
+/// GCC does not say what is in a precompiled header, nor an assembler what it takes in as it is.
+#[test]
+fn what_ninja_is_told_that_no_compiler_names_is_known_too() {
+    let (Some(place), Some(ninja)) = (Place::with("s"), tool("ninja")) else { return };
+    let cc = &place.cc;
+    place.put("inc/inner.h", "#define N 0\n");
+    place.put("inc/all.h", "#include \"inner.h\"\n");
+    place.put("s/b.c", "int main(void) { return N; }\n");
+    place.put("b/blob.bin", "blob");
+    place.put(
+        "b/build.ninja",
+        &format!(
+            "rule cc\n  command = {cc} -g -MD -MF $out.d $with -I'../inc #2' -c $in -o $out\n  \
+             depfile = $out.d\n  deps = gcc\n\
+             rule header\n  command = {cc} -g -MD -MF $out.d -x c-header -c $in -o $out\n  \
+             depfile = $out.d\n  deps = gcc\n\
+             rule link\n  command = {cc} $in -o $out\n\
+             build all.h.gch: header ../inc/all.h\n\
+             build a.o: cc ../s/a.c | blob.bin || later\n\
+             build b.o: cc ../s/b.c | all.h.gch\n  with = -include all.h\n\
+             build later: phony\nbuild program: link a.o b.o\n"
+        ),
+    );
+    place.run(ninja.to_str().unwrap(), &["program"], "b");
+    let mut info = place.info("b");
+    let mut around = Surroundings::find(&place.path("b"), &System);
+    around.image = Some(place.path("b/program"));
+    info.fill(&around, &Resolve::new());
+    info.resolve(&Resolve::new());
+    assert_eq!(info.remarks, [""; 0]);
+    let [a, b] = [0, 1].map(|unit| place.files(&info, unit));
+    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(a, of(&["s/a.c", "inc #2/m a.h", "inc #2/d.h", "b/blob.bin"]));
+    assert_eq!(b, of(&["s/b.c", "b/all.h.gch", "inc/all.h", "inc/inner.h"]));
+}
+
 #[test]
 fn short_statements_may_share_long_options() {
     let place = tempfile::tempdir().unwrap();

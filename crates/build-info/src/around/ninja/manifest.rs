@@ -25,8 +25,10 @@ pub struct Manifest {
 pub struct Edge {
     /// What is made, without what is made besides.
     pub outputs: Vec<String>,
-    /// What it is made from, without implicit and order-only inputs.
+    /// What it is made from, as the command names it.
     pub inputs: Vec<String>,
+    /// What it is made from besides, without what only has to be there (order-only inputs).
+    pub implicit: Vec<String>,
     /// The command, with the contents of its response file in their place.
     pub command: String,
     /// Whether the command tells of further files that it read.
@@ -215,17 +217,25 @@ impl Reader<'_> {
             match paths.next()? {
                 Token::Path(path) if explicit => outputs.push(self.scopes.replaced(scope, path)?),
                 Token::Path(_) => {}
-                Token::Bar => explicit = false,
+                Token::Bar | Token::Bars => explicit = false,
                 Token::Colon => break,
                 Token::End => return Err(Trouble::Escape),
             }
         }
         let Token::Path(rule) = paths.next()? else { return Err(Trouble::Escape) };
-        let mut inputs = Vec::new();
-        while let Token::Path(path) = paths.next()? {
-            inputs.push(self.scopes.replaced(scope, path)?);
+        let [mut inputs, mut implicit] = [Vec::new(), Vec::new()];
+        let mut bars = 0_u8;
+        loop {
+            match paths.next()? {
+                Token::Path(path) if bars == 0 => inputs.push(self.scopes.replaced(scope, path)?),
+                Token::Path(path) if bars == 1 => implicit.push(self.scopes.replaced(scope, path)?),
+                Token::Path(_) | Token::Colon => {}
+                Token::Bar => bars = bars.max(1),
+                Token::Bars => bars = 2,
+                Token::End => break,
+            }
         }
-        Ok((Edge { outputs, inputs, ..Edge::default() }, rule))
+        Ok((Edge { outputs, inputs, implicit, ..Edge::default() }, rule))
     }
 
     /// Puts the commands together, once all that files set is known.
@@ -332,7 +342,10 @@ struct Paths<'a> {
 enum Token<'a> {
     Path(&'a str),
     Colon,
+    /// Before implicit paths.
     Bar,
+    /// Before what only has to be there, or is checked.
+    Bars,
     End,
 }
 
@@ -352,8 +365,8 @@ impl<'a> Paths<'a> {
         let (token, length) = match bytes.first() {
             None => (Token::End, 0),
             Some(b':') => (Token::Colon, 1),
-            Some(b'|') if bytes.get(1) == Some(&b'|') => (Token::Bar, 2),
-            Some(b'|') if bytes.get(1) == Some(&b'@') => (Token::Bar, 2),
+            Some(b'|') if bytes.get(1) == Some(&b'|') => (Token::Bars, 2),
+            Some(b'|') if bytes.get(1) == Some(&b'@') => (Token::Bars, 2),
             Some(b'|') => (Token::Bar, 1),
             Some(_) => {
                 let mut end = 0_usize;
