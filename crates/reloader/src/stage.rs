@@ -137,7 +137,7 @@ impl Stage {
         Ok(home.directory.clone())
     }
 
-    /// Copies the build at `source`, a regular file as far as is known, under a name that no other
+    /// Copies the build at `source`, a regular file, under a name that no other
     /// copy of this process has ever had: the loader knows its libraries by name. The open file is
     /// for the edits.
     ///
@@ -149,7 +149,7 @@ impl Stage {
         version: u32,
         spare: Option<Staged>,
     ) -> Result<(Staged, File), NotStaged> {
-        let mut original = File::open(source).map_err(NotStaged::Unreadable)?;
+        let mut original = sys::open_build(source).map_err(NotStaged::Unreadable)?;
         let metadata = original.metadata().map_err(NotStaged::Unreadable)?;
         if sys::being_written(&original) == Some(true) {
             return Err(NotStaged::Changing);
@@ -345,6 +345,17 @@ fn clear(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe.so");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let stage = Stage::below(directory.path()).unwrap();
+        let copied = stage.copy(&pipe, 1, None);
+        assert!(matches!(copied, Err(NotStaged::Unreadable(_))), "{copied:?}");
+    }
 
     #[test]
     fn its_own_names_are_known_and_no_others() {

@@ -232,7 +232,7 @@ fn the_protected_range_ends_at_the_last_whole_page() {
     assert_eq!(image.relro_with_page(0x1000), Some(0x1000..0x3000));
     assert_eq!(image.relro_with_page(0x4000), Some(0..0));
     let writable = image.writable();
-    assert_eq!(writable.variables, [0x3800..0x6000]);
+    assert_eq!(writable.variables, vec![0x3800..0x6000; 1]);
     assert_eq!(writable.exclusion_at(0x1000), Some(Reason::ReadOnlyAfterRelocation));
     // What is no whole page is excluded too, however large pages are.
     let writable = image.writable_with_page(0x4000);

@@ -56,6 +56,10 @@ pub(crate) fn being_written(_: &File) -> Option<bool> {
     None
 }
 
+pub(crate) fn open_build(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 pub(crate) fn is_shared(_: &File) -> bool {
     true
 }

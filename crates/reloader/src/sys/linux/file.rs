@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What tells one build from the next: device, inode, size, times of modification and of change, in
@@ -60,6 +60,15 @@ fn is_leased(file: &File, kind: libc::c_int) -> Option<bool> {
     match io::Error::last_os_error().raw_os_error() {
         Some(libc::EAGAIN) => Some(false),
         _ => None,
+    }
+}
+
+/// Opens a build for reading; of a pipe no writer is waited for.
+pub(crate) fn open_build(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use exits::{
 };
 pub(crate) use file::{
     being_written, file_name, has_loader_variable, identity, is_own_directory, is_shared,
-    make_private, map, process, try_lock,
+    make_private, map, open_build, process, try_lock,
 };
 pub(crate) use loader::{
     Handle, Opening, as_main, bias_of, call_destructor, call_finalizer, call_initializer, close,
