@@ -229,6 +229,23 @@ fn of_a_stripped_guest_the_tagged_section_is_carried_as_it_is_and_nothing_else()
     assert_eq!(script.updates(&host("")), wanted);
 }
 
+/// A name that is left tells nothing of what lies beside it.
+#[test]
+fn of_a_stripped_guest_that_exports_a_variable_the_others_are_carried_too() {
+    let build = |more: &str| {
+        let variables = format!("int CR_STATE a = 5; static int CR_STATE b = 7; {more}");
+        let body = "if (operation == CR_STEP) { a++; b++; } return a * 100 + b;";
+        guest(&variables, body).flag("-O2").flag("-s")
+    };
+    let larger =
+        "static long CR_STATE c[3] = {1}; long *keep(void); long *keep(void) { return c; }";
+    let script = Script::new(&build("")).update(2).put(&build("/* again */")).update(1);
+    let script = script.put(&build(larger)).update(1);
+    let lines = script.updates(&host(""));
+    assert_eq!(lines[..3], ["608 1 0", "709 1 0", "810 2 0"]);
+    assert_eq!(lines[3], "911 2 7", "CR_STATE_INVALIDATED");
+}
+
 /// glibc has room for some hundred bytes of such variables, and never again for those of the
 /// versions that are gone.
 #[test]

@@ -122,13 +122,18 @@ impl StateMap {
             });
         }
         name_by_home(image, &mut variables);
-        if !full {
-            let unnamed: Vec<_> =
-                sections.iter().filter_map(|section| unnamed(section, &variables)).collect();
-            variables.extend(unnamed);
-        }
         variables.sort_by_key(|variable| (variable.address, variable.size));
         variables.dedup_by(|later, first| later.address < first.address.saturating_add(first.size));
+        if !full {
+            for section in &sections {
+                if is_named(section, &variables) {
+                    continue;
+                }
+                variables.retain(|variable| !section.contains(&variable.address));
+                variables.push(whole(section));
+            }
+            variables.sort_by_key(|variable| variable.address);
+        }
         let content = has_mere_numbers(&variables).then(|| content_of(image));
         Self { variables, sections, untagged, headerless, content }
     }
@@ -251,17 +256,22 @@ fn content_of(image: &Image<'_>) -> u64 {
 /// The size of the longer of the two headers that images start with.
 const HEADER: u64 = 64;
 
-/// A section of a stripped image, where no exported variable names a part of it.
-fn unnamed(section: &Range<u64>, named: &[Variable]) -> Option<Variable> {
-    let has_names = named.iter().any(|variable| section.contains(&variable.address));
-    (!has_names).then(|| Variable {
+/// Whether the exported variables of a stripped image are all that a section has. What lies between
+/// them may be others, which had names once.
+fn is_named(section: &Range<u64>, named: &[Variable]) -> bool {
+    let inside = named.iter().filter(|variable| section.contains(&variable.address));
+    inside.map(|variable| variable.size).sum::<u64>() == section.end - section.start
+}
+
+fn whole(section: &Range<u64>) -> Variable {
+    Variable {
         name: STATE_SECTION.to_owned(),
         file: None,
         address: section.start,
         size: section.end - section.start,
         whole: true,
         constructed: None,
-    })
+    }
 }
 
 /// The file of a variable that only that file can see: without a name, where the linker's
