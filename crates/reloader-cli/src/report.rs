@@ -155,7 +155,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints what `write` writes, without having all of it at once; otherwise as [`print`].
+/// Prints what `write` writes, without having all of it at once; otherwise as [`print()`].
 pub fn print_by(write: impl FnOnce(&mut Out) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
