@@ -4,7 +4,7 @@ use object::elf;
 
 use crate::image::{LoadedImage, Segment};
 use crate::layout::Layout;
-use crate::mapping::Mappings;
+use crate::mapping::{Mapping, Mappings};
 use crate::memory::{Memory, ReadError, read_available};
 use crate::module::Module;
 use crate::ration::Ration;
@@ -48,7 +48,7 @@ impl Module {
             {
                 return Some(image);
             }
-            mapping = mappings.mapping_at(mapping.range.start.checked_sub(1)?)?;
+            mapping = mapping_below(mappings, mapping.range.start)?;
             // Between a file's mappings there may be memory of no file, but not another file.
             if mapping.file.as_ref().is_some_and(|other| *other != file) {
                 return None;
@@ -191,9 +191,21 @@ pub(crate) fn notes(layout: Layout, bytes: &[u8], align: u64) -> impl Iterator<I
     })
 }
 
+/// The mapping below an address. Between those of one image there is a hole where its segments are
+/// farther apart than pages are large, as AArch64's are by 64 KiB.
+fn mapping_below<T: Mappings + ?Sized>(mappings: &T, start: u64) -> Option<Mapping> {
+    let last = start.checked_sub(1)?;
+    let mut holes = (0..LARGEST_HOLE).step_by(PAGE);
+    holes.find_map(|hole| mappings.mapping_at(last.checked_sub(hole as u64)?))
+}
+
 /// ELF header, a dozen program headers and a build ID.
 const START_SIZE: usize = 1024;
 const BATCH: usize = 64;
+/// Twice the alignment of segments that linkers choose for pages of up to 64 KiB.
+const LARGEST_HOLE: usize = 128 << 10;
+/// The smallest page.
+const PAGE: usize = 4096;
 /// An image has a mapping for each segment, and some are split.
 const MOST_MAPPINGS: usize = 64;
 /// Linkers make a segment of notes for each alignment, and their notes are of a few dozen bytes.
