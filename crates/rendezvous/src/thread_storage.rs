@@ -22,6 +22,10 @@ pub struct ThreadStorage {
     pointer: u64,
     counter: u64,
     module_number: Field,
+    /// Where a module's block is, from the thread's pointer, if all threads have it there.
+    fixed: Field,
+    /// Whether such blocks are below the thread's pointer.
+    is_below: bool,
     slots: Slots,
 }
 
@@ -94,6 +98,25 @@ impl ThreadStorage {
         if number == 0 {
             return Err(ThreadStorageError::None);
         }
+        let block = match self.block_of_vector(memory, module, thread_pointer, number) {
+            // The loader gives room beside the program's to small libraries that ask for it by
+            // descriptors, and enters it in no vector (glibc's `_dl_try_allocate_static_tls`).
+            Err(ThreadStorageError::NotAllocated) => {
+                self.fixed_block(memory, module, thread_pointer)?
+            }
+            other => other?,
+        };
+        Ok(layout.add(block, offset))
+    }
+
+    fn block_of_vector<M: Memory + ?Sized>(
+        &self,
+        memory: &M,
+        module: &Module,
+        thread_pointer: u64,
+        number: u64,
+    ) -> Result<u64, ThreadStorageError> {
+        let layout = self.layout;
         let vector = word(memory, layout, layout.add(thread_pointer, self.vector))?;
         // What stands at a number may be of a module that had it before: the vector is as old as
         // it says, the number's use as old as the loader's table says.
@@ -106,7 +129,25 @@ impl ThreadStorage {
         if block == layout.pick(u64::from(u32::MAX), u64::MAX) || block == 0 {
             return Err(ThreadStorageError::NotAllocated);
         }
-        Ok(layout.add(block, offset))
+        Ok(block)
+    }
+
+    fn fixed_block<M: Memory + ?Sized>(
+        &self,
+        memory: &M,
+        module: &Module,
+        thread_pointer: u64,
+    ) -> Result<u64, ThreadStorageError> {
+        let layout = self.layout;
+        let fixed = self.fixed.read(memory, layout, module.link_map)?;
+        // `NO_TLS_OFFSET`, and `FORCED_DYNAMIC_TLS_OFFSET`.
+        if fixed == 0 || fixed == layout.pick(u64::from(u32::MAX), u64::MAX) {
+            return Err(ThreadStorageError::NotAllocated);
+        }
+        Ok(match self.is_below {
+            true => layout.subtract(thread_pointer, fixed),
+            false => layout.add(thread_pointer, fixed),
+        })
     }
 }
 
@@ -212,6 +253,8 @@ impl<'memory, M: Memory + ?Sized> Library<'memory, M> {
             pointer: self.field(b"_thread_db_dtv_t_pointer_val")?.offset,
             counter: self.field(b"_thread_db_dtv_t_counter")?.offset,
             module_number: self.field(b"_thread_db_link_map_l_tls_modid")?,
+            fixed: self.field(b"_thread_db_link_map_l_tls_offset")?,
+            is_below: matches!(self.machine, MACHINE_386 | MACHINE_X86_64),
             slots: Slots {
                 first: self.image.layout.add(globals, list.offset),
                 length: self.field(b"_thread_db_dtv_slotinfo_list_len")?,

@@ -74,6 +74,37 @@ fn each_threads_copy_of_a_variable_is_where_the_thread_says() {
     }
 }
 
+/// glibc puts what is reached by descriptors beside the program's own, where there is room, and
+/// enters it in no thread's vector. On AArch64 compilers always do it so.
+#[test]
+fn what_is_reached_by_descriptors_is_where_the_thread_says() {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let workshop = Workshop::new();
+    let flags = ["-mtls-dialect=gnu2"];
+    let Some(program) = workshop.target("target", &[]) else { return };
+    let Some(libraries) = workshop.libraries(&flags, &["one.so"]) else { return };
+    let Some(own) = symbol(&libraries[0], "own") else {
+        crate::support::skipped("nm");
+        return;
+    };
+    let mut target = Target::start(Command::new(&program));
+    assert_eq!(target.open(&libraries[0]), "ok");
+    target.tell("thread");
+    let main = addresses(&target.tell("use 0"));
+    let thread = addresses(&target.tell("go"));
+    let process = target.process();
+    let (rendezvous, snapshot) = look(&process);
+    let storage = rendezvous.thread_storage(&process, &snapshot).unwrap();
+    let library =
+        snapshot.modules().find(|module| module.path_lossy().ends_with("one.so")).unwrap();
+    for [pointer, _, copy] in [main, thread] {
+        assert_eq!(storage.address(&process, library, pointer, own), Ok(copy));
+    }
+    assert_ne!(main[2], thread[2]);
+}
+
 #[test]
 fn under_another_library_than_glibc_it_is_not_known() {
     let workshop = Workshop::new();
