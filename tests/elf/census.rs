@@ -297,6 +297,8 @@ fn symbols_and_their_versions_are_those_that_readelf_prints() {
             let versions_of = image.symbol_versions();
             let mut count = 0;
             for (line, symbol) in lines.zip(&ours) {
+                // So it calls unique symbols of files that are for no system in particular.
+                let line = line.replace("<OS specific>: 10", "UNIQUE");
                 let fields: Vec<&str> = line.split_whitespace().collect();
                 assert_eq!(fields[0].trim_end_matches(':'), symbol.index.to_string());
                 assert_eq!(hex(fields[1]), symbol.address, "{}: {line}", path.display());
