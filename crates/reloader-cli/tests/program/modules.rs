@@ -132,7 +132,11 @@ fn a_watch_begins_with_what_is_there_and_ends_with_the_process() {
 fn a_watch_that_is_ended_leaves_the_process_alone() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let mut target = Target::start();
-        let session = Session::start(["modules", &target.pid(), "--watch", "--json"]);
+        // What a shell runs in the background ignores the first of them otherwise.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(program().get_program());
+        command.args(["modules", &target.pid(), "--watch", "--json"]);
+        let session = Session::spawn(&mut command);
         session.expect("added");
         session.signal(signal);
         assert!(!session.end().status.success());
